@@ -37,7 +37,8 @@ unit: $(STAMP) ## Unit tests
 	$(PYTEST) -n 2 --dist loadfile tests
 
 notebooks-check: $(STAMP) ## Execute every notebook and compare its outputs with the stored ones
-	$(PYTEST) -n 2 --dist loadfile --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
+	$(PYTEST) -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout 300 \
+		--nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
 
 notebooks: $(STAMP) ## Execute every notebook, normalise it and store its outputs
 	$(BIN)/python -m medlab.course

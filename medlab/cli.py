@@ -1,0 +1,139 @@
+"""The `medlab` command: doctor, data, run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import medlab
+
+# Modules are imported where they are needed: `medlab data list` must not wait for torch.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 something failed, 2 the command made no sense.
+
+    What a user can put right ends in one message on stderr, without a traceback.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except KeyboardInterrupt:
+        print("medlab: interrupted", file=sys.stderr)
+        return 130
+    except ValueError as error:
+        print(f"medlab: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"medlab: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="medlab", description="Deep learning on medical images: course and workbench."
+    )
+    parser.add_argument("--version", action="version", version=f"medlab {medlab.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    doctor = commands.add_parser("doctor", help="what is installed, what the data folder holds, what to do")
+    doctor.set_defaults(command=_doctor)
+
+    data = commands.add_parser("data", help="list, show, fetch and verify public data sets")
+    actions = data.add_subparsers(required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="the data sets, with task, licence and size")
+    listing.set_defaults(command=_data_list)
+    show = actions.add_parser("show", help="all that is known about one data set")
+    show.add_argument("name", metavar="NAME")
+    show.set_defaults(command=_data_show)
+    fetch = actions.add_parser("fetch", help="download a data set into the data folder")
+    fetch.add_argument("name", metavar="NAME")
+    fetch.add_argument("--part", help="for sets that come in several, such as a size of MedMNIST")
+    fetch.set_defaults(command=_data_fetch)
+    verify = actions.add_parser("verify", help="check the files of one set, or of all that are here, without a network")
+    verify.add_argument("name", metavar="NAME", nargs="?")
+    verify.set_defaults(command=_data_verify)
+
+    run = commands.add_parser("run", help="run lessons from top to bottom, with other parameters if you like")
+    run.add_argument("lessons", metavar="LESSON", nargs="*", help="30, 30_unet_2d or 30_unet_2d.ipynb; none: all")
+    run.add_argument("--full", action="store_true", help="with the parameters of the full run (notebooks/full.toml)")
+    run.add_argument(
+        *("-p", "--parameter"),
+        nargs=2,
+        metavar=("NAME", "VALUE"),
+        action="append",
+        default=[],
+        dest="parameters",
+        help="set a parameter; give -p as often as you like",
+    )
+    run.add_argument("--output", type=Path, default=Path("build"), help="folder of the executed lessons (build)")
+    run.add_argument("--limit", type=float, metavar="MINUTES", help="stop a lesson after this long (30, full run 240)")
+    run.set_defaults(command=_run)
+    return parser
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from medlab.checkup import doctor
+
+    return 0 if doctor() else 1
+
+
+def _data_list(options: argparse.Namespace) -> int:
+    from medlab import manifests
+
+    columns = ("name", "modality", "anatomy", "task", "licence", "size", "here")
+    rows = [columns, *([row[column] for column in columns] for row in manifests.table())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _data_show(options: argparse.Namespace) -> int:
+    from medlab import manifests
+
+    print(manifests.describe(options.name))
+    return 0
+
+
+def _data_fetch(options: argparse.Namespace) -> int:
+    from medlab import manifests
+
+    print(manifests.fetch(options.name, part=options.part))
+    return 0
+
+
+def _data_verify(options: argparse.Namespace) -> int:
+    from medlab import manifests
+
+    names = [options.name] if options.name else [row["name"] for row in manifests.table() if row["here"]]
+    audits = [manifests.verify(name) for name in names]
+    print("\n".join(map(str, audits)) or "no public data set is on this machine")
+    return 1 if any(audit.problems for audit in audits) else 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from medlab import course
+
+    lessons = course.find(course.notebooks_folder())
+    chosen = [course.resolve(name, lessons) for name in options.lessons] or lessons
+    values = {name: course.parse_value(value) for name, value in options.parameters}
+    minutes = options.limit or (240 if options.full else 30)
+    jobs = [(lesson, {**(course.full_parameters(lesson) if options.full else {}), **values}) for lesson in chosen]
+    for lesson, parameters in jobs:  # a mistyped name must not wait until the lessons before it are over
+        course.refuse_unknown(lesson, parameters)
+    runs = []
+    for lesson, parameters in jobs:
+        output = options.output / lesson.name
+        runs.append(course.execute(lesson, output, parameters, limit_s=60 * minutes, progress=sys.stderr.isatty()))
+    print(course.table(runs))
+    for run in runs:
+        if run.error:
+            print(f"{run.lesson}, {run.error}", file=sys.stderr)
+    return 1 if any(run.error for run in runs) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
