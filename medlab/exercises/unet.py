@@ -1,0 +1,599 @@
+"""Lesson 30: thresholds, Dice, the Dice loss, skip connections, a split by patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medlab.exercises._compare import SHAPE, VALUES, Problem
+from medlab.exercises._engine import Case, Exercise, Mistake, case
+from medlab.exercises._report import is_tensor, show
+
+if TYPE_CHECKING:
+    import torch
+
+# 30.1
+
+
+def my_mask(logits: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """What the network marks: where the probability is above a threshold.
+
+    Args:
+        logits: float, any shape, of a network with one output; probability = 1 / (1 + exp(-logit)).
+        threshold: a probability in (0, 1).
+
+    Returns:
+        bool mask of the same shape.
+    """
+    probability = 1 / (1 + np.exp(-logits))
+    return probability > threshold
+
+
+def _mask_cases(rng: np.random.Generator) -> Iterator[Case]:
+    yield case(np.array([-1.0, 0.25, 1.0]))
+    yield case(np.array([0.5, 1.0, 2.0, 3.0]), threshold=0.8)
+    yield case(np.array([[-2.0, -0.5], [0.5, 2.0]]), threshold=0.2)
+    for _ in range(6):
+        yield case(rng.normal(size=rng.integers(2, 7, 2)) * 2, threshold=float(rng.uniform(0.1, 0.9)))
+
+
+def _probability(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits))
+
+
+MASK = Exercise(
+    id="30.1",
+    module=__name__,
+    name="my_mask",
+    title="From logits to a mask",
+    dots=1,
+    hints=(
+        "Logits go from minus to plus infinity. Which function makes probabilities of them?",
+        "Sigmoid first, then compare with the threshold: a comparison of arrays gives a bool array.",
+    ),
+    why=(
+        "mask = sigmoid(logits) > threshold. A threshold of 0.5 on probabilities is 0 on logits, since sigmoid(0) = "
+        "0.5; any other threshold t is log(t / (1 - t)) there. Comparing logits with 0.5 looks right and silently "
+        "asks for a probability above 0.62."
+    ),
+    cases=_mask_cases,
+    mistakes=(
+        Mistake(
+            "logits compared",
+            "It looks as if the logits were compared with the threshold: they are no probabilities yet.",
+            lambda logits, threshold=0.5: logits > threshold,
+        ),
+        Mistake(
+            "threshold ignored",
+            "It looks as if the threshold was 0.5 whatever was asked for.",
+            lambda logits, threshold=0.5: logits > 0,
+        ),
+        Mistake(
+            "turned round",
+            "The mask marks everything else: it is True where the probability is above the threshold.",
+            lambda logits, threshold=0.5: _probability(logits) < threshold,
+        ),
+        Mistake(
+            "sign of the exponent",
+            "The probability falls where the logit rises: the exponent has a minus, exp(-logit).",
+            lambda logits, threshold=0.5: _probability(-logits) > threshold,
+        ),
+        Mistake(
+            "softmax",
+            "It looks as if all pixels shared one softmax. Each pixel has a probability of its own: the sigmoid of "
+            "its logit.",
+            lambda logits, threshold=0.5: np.exp(logits) / np.exp(logits).sum() > threshold,
+        ),
+    ),
+)
+check_mask = MASK.check
+
+
+# 30.2
+
+
+def my_dice(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """How well two masks agree.
+
+    Args:
+        prediction: bool mask, any shape.
+        truth: bool mask of the same shape.
+
+    Returns:
+        Twice the overlap over the sum of the two sizes, 0 to 1; two empty masks agree: 1.
+    """
+    total = prediction.sum() + truth.sum()
+    if total == 0:
+        return 1.0
+    return float(2 * (prediction & truth).sum() / total)
+
+
+def _dice_cases(rng: np.random.Generator) -> Iterator[Case]:
+    a = np.array([True, True, False, False])
+    yield case(a, np.array([True, False, False, False]))
+    yield case(a, ~a)
+    yield case(a, a)
+    yield case(np.zeros(2, bool), np.zeros(2, bool))
+    yield case(np.zeros(2, bool), np.array([True, False]))
+    for _ in range(6):
+        shape = rng.integers(2, 7, 2)
+        yield case(rng.random(shape) < rng.uniform(0.2, 0.8), rng.random(shape) < rng.uniform(0.2, 0.8))
+
+
+def _dice(a: np.ndarray, b: np.ndarray, *, both_empty: float = 1.0, eps: float = 0.0, double: int = 2) -> float:
+    total = a.sum() + b.sum()
+    if total + eps == 0:
+        return both_empty
+    return float((double * (a & b).sum() + eps) / (total + eps))
+
+
+DICE = Exercise(
+    id="30.2",
+    module=__name__,
+    name="my_dice",
+    title="Dice, with empty masks",
+    dots=1,
+    hints=(
+        "`prediction & truth` is where both are True; `.sum()` counts.",
+        (
+            "Twice the overlap over the sum of both sizes. What is the sum when both masks are empty, and what "
+            "should the answer be?"
+        ),
+    ),
+    why=(
+        "Dice = 2 |A and B| / (|A| + |B|). Two empty masks give 0/0: the network said `nothing there` and was right, "
+        "so the score is 1 by definition, not NaN and not 0. One empty mask gives 0 by the formula. A small epsilon "
+        "in numerator and denominator hides the question and falsifies small structures."
+    ),
+    cases=_dice_cases,
+    tolerance=1e-9,
+    mistakes=(
+        Mistake(
+            "NaN for empty masks",
+            "Two empty masks give 0/0: decide what it means before dividing. Both say `nothing there`, so they agree.",
+            lambda prediction, truth: _dice(prediction, truth, both_empty=float("nan")),
+        ),
+        Mistake(
+            "0 for empty masks",
+            "Two empty masks agree completely, so they score 1, not 0.",
+            lambda prediction, truth: _dice(prediction, truth, both_empty=0.0),
+        ),
+        Mistake(
+            "intersection over union",
+            "That is the intersection over the union. Dice counts the overlap twice and divides by the sum of the "
+            "sizes.",
+            lambda prediction, truth: (
+                float((prediction & truth).sum() / (prediction | truth).sum()) if (prediction | truth).any() else 1.0
+            ),
+        ),
+        Mistake(
+            "factor 2 forgotten",
+            "Equal masks score 0.5: the overlap is counted twice.",
+            lambda prediction, truth: _dice(prediction, truth, double=1),
+        ),
+        Mistake(
+            "accuracy",
+            "That is the share of pixels that agree, background included: an empty mask would score well on small "
+            "structures.",
+            lambda prediction, truth: float((prediction == truth).mean()),
+        ),
+        Mistake(
+            "epsilon of 1",
+            "It looks as if 1 was added to numerator and denominator: that falsifies small structures. Treat empty "
+            "masks on their own.",
+            lambda prediction, truth: _dice(prediction, truth, eps=1.0),
+        ),
+        Mistake(
+            "epsilon below only",
+            "Two empty masks score 0, because only the denominator has an epsilon: treat them on their own.",
+            lambda prediction, truth: float(2 * (prediction & truth).sum() / (prediction.sum() + truth.sum() + 1e-6)),
+        ),
+    ),
+)
+check_dice = DICE.check
+
+
+# 30.3
+
+
+def my_soft_dice_loss(probabilities: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """1 minus the mean soft Dice over the foreground classes that occur.
+
+    Soft Dice of a class is 2 sum(p t) / (sum(p) + sum(t)), each sum over the whole batch and all pixels.
+
+    Args:
+        probabilities: (B, K, H, W) in [0, 1]; class 0 is the background.
+        truth: (B, K, H, W), 1 at the true class and 0 elsewhere.
+
+    Returns:
+        One number, through which gradients flow. A class that no pixel of the batch has is left out; with none left, 0.
+    """
+    axes = (0, 2, 3)  # everything but the classes
+    true_size = truth.sum(axes)[1:]  # (K - 1,)
+    overlap = (probabilities * truth).sum(axes)[1:]
+    size = probabilities.sum(axes)[1:] + true_size
+    present = true_size > 0
+    dice = 2 * overlap[present] / size[present]
+    return (1 - dice).sum() / present.sum().clamp(min=1)
+
+
+def _with_gradient(function: Callable[..., Any], probabilities: torch.Tensor, truth: torch.Tensor) -> Any:
+    """The loss and its gradient by the probabilities, zeros where none reaches them."""
+    import torch
+
+    given = probabilities.clone().requires_grad_()
+    loss = function(given, truth)
+    if loss is None or loss is Ellipsis:
+        return loss
+    gradient = None
+    if is_tensor(loss) and loss.requires_grad:
+        (gradient,) = torch.autograd.grad(loss.sum(), given, allow_unused=True)
+    return loss, torch.zeros_like(probabilities) if gradient is None else gradient
+
+
+def _loss_cases(rng: np.random.Generator) -> Iterator[Case]:
+    import torch
+
+    def tensors(probability: Any, labels: Any) -> Case:
+        p = torch.tensor(probability, dtype=torch.float64)  # (B, H, W, K)
+        t = torch.eye(p.shape[-1], dtype=torch.float64)[torch.tensor(labels)]
+        return case(p.movedim(-1, 1), t.movedim(-1, 1))
+
+    yield tensors([[[[0.4, 0.6], [0.8, 0.2]]]], [[[1, 0]]])
+    yield tensors([[[[0.3, 0.6, 0.1], [0.8, 0.2, 0.0]]]], [[[1, 0]]])  # class 2 does not occur
+    yield tensors([[[[0.4, 0.6], [0.8, 0.2]]]], [[[0, 0]]])  # no foreground
+    yield tensors([[[[0.4, 0.6]], [[0.1, 0.9]]], [[[0.7, 0.3]], [[0.5, 0.5]]]], [[[1], [1]], [[1], [0]]])
+    for _ in range(5):
+        b, h, w, k = rng.integers((1, 2, 2, 2), (4, 5, 5, 5))
+        p = rng.dirichlet(np.ones(k), (b, h, w))
+        yield tensors(p, rng.integers(0, k, (b, h, w)))
+
+
+def _soft_dice(p: torch.Tensor, t: torch.Tensor, **how: Any) -> torch.Tensor:
+    """The loss with one thing done otherwise."""
+    axes = how.get("axes", (0, 2, 3))
+    first = how.get("first", 1)
+    size = (p**2 + t**2 if how.get("squares") else p + t).sum(axes)[..., first:]
+    dice = how.get("double", 2) * (p * t).sum(axes)[..., first:] / size
+    present = t.sum(axes)[..., first:] > 0
+    if how.get("absent_too"):
+        return 1 - dice.mean()
+    score = dice[present].sum() / present.sum().clamp(min=1)
+    return score if how.get("score") else present.any().double() - score
+
+
+SOFT_DICE_LOSS = Exercise(
+    id="30.3",
+    module=__name__,
+    name="my_soft_dice_loss",
+    title="A Dice loss that can be trained",
+    dots=3,
+    hints=(
+        (
+            "Sum over batch, rows and columns, so that one number a class is left: `.sum((0, 2, 3))`. Then `[1:]` "
+            "leaves the background out."
+        ),
+        (
+            "A class occurs where its sum of truth is above 0. Select those classes before dividing: what is 0/0, "
+            "and what is its gradient?"
+        ),
+        (
+            "No rounding and no threshold on the way: products and sums of probabilities have gradients, comparisons "
+            "have none."
+        ),
+    ),
+    why=(
+        "Overlap and sizes are sums over the whole batch, so a slice without the structure does not throw the score "
+        "to 0. The background is left out because it is large and nearly always right. Absent classes are left out "
+        "because their Dice is 0 whatever the network says. Probabilities in place of masks make it differentiable. "
+        "Source: Milletari, Navab, Ahmadi 2016, doi:10.1109/3DV.2016.79, without the squares."
+    ),
+    cases=_loss_cases,
+    run=_with_gradient,
+    parts=("loss", "gradient by the probabilities"),
+    mistakes=(
+        Mistake(
+            "background counted",
+            "It looks as if the background was counted: `[1:]` leaves class 0 out.",
+            lambda probabilities, truth: _soft_dice(probabilities, truth, first=0),
+        ),
+        Mistake(
+            "every image on its own",
+            "It looks as if every image had its own Dice. Sum over the batch too: axes 0, 2 and 3.",
+            lambda probabilities, truth: _soft_dice(probabilities, truth, axes=(2, 3)),
+        ),
+        Mistake(
+            "absent classes counted",
+            "A class that no pixel has was counted, with a Dice of 0 that nothing can mend: leave it out.",
+            lambda probabilities, truth: _soft_dice(probabilities, truth, absent_too=True),
+        ),
+        Mistake(
+            "score, not loss",
+            "That is the score: the loss is 1 minus it, small when the network is right.",
+            lambda probabilities, truth: _soft_dice(probabilities, truth, score=True),
+        ),
+        Mistake(
+            "factor 2 forgotten",
+            "A perfect prediction would have a loss of 0.5: the overlap is counted twice.",
+            lambda probabilities, truth: _soft_dice(probabilities, truth, double=1),
+        ),
+        Mistake(
+            "squares",
+            "It looks as if the sizes were sums of squares. That variant exists; here they are plain sums.",
+            lambda probabilities, truth: _soft_dice(probabilities, truth, squares=True),
+        ),
+        Mistake(
+            "hard mask",
+            "It looks as if the probabilities were rounded to a mask first: a step has no gradient, so nothing can "
+            "be "
+            "learned.",
+            lambda probabilities, truth: _soft_dice((probabilities > 0.5).double(), truth),
+        ),
+        Mistake(
+            "no gradient",
+            "The value is right, but no gradient reaches the probabilities: was there a `.detach()`, `.item()` or "
+            "NumPy on the way?",
+            lambda probabilities, truth: my_soft_dice_loss(probabilities.detach(), truth),
+        ),
+    ),
+)
+check_soft_dice_loss = SOFT_DICE_LOSS.check
+
+
+# 30.4
+
+
+def my_skip_join(skip: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """Join what a skip connection carries with what comes from below.
+
+    Args:
+        skip: (C, H, W) from the way down.
+        up: (K, h, w) from below, h <= H and w <= W.
+
+    Returns:
+        (C + K, h, w): the middle of skip, then up. Of an odd difference the larger part is cut at the end.
+    """
+    h, w = up.shape[1:]
+    top = (skip.shape[1] - h) // 2
+    left = (skip.shape[2] - w) // 2
+    middle = skip[:, top : top + h, left : left + w]
+    return np.concatenate([middle, up])
+
+
+def _join_cases(rng: np.random.Generator) -> Iterator[Case]:
+    yield case(np.array([[[1.0, 2.0, 3.0]]]), np.array([[[9.0]]]))
+    yield case(np.array([[[1.0, 2.0, 3.0, 4.0]]]), np.array([[[9.0]]]))
+    yield case(np.arange(4.0).reshape(1, 2, 2), 5 + np.arange(8.0).reshape(2, 2, 2))
+    for _ in range(8):
+        channels, more, h, w = (int(n) for n in rng.integers(1, 5, 4))
+        margin = rng.integers(0, 5, 2)
+        yield case(rng.normal(size=(channels, h + margin[0], w + margin[1])), rng.normal(size=(more, h, w)))
+
+
+def _crop(skip: np.ndarray, up: np.ndarray, top: int, left: int) -> np.ndarray:
+    return skip[:, top : top + up.shape[1], left : left + up.shape[2]]
+
+
+def _joined_at_the_end(skip: np.ndarray, up: np.ndarray) -> np.ndarray:
+    return np.concatenate([_crop(skip, up, skip.shape[1] - up.shape[1], skip.shape[2] - up.shape[2]), up])
+
+
+def _joined_rounding_up(skip: np.ndarray, up: np.ndarray) -> np.ndarray:
+    top, left = (-(-(n - m) // 2) for n, m in zip(skip.shape[1:], up.shape[1:], strict=True))
+    return np.concatenate([_crop(skip, up, top, left), up])
+
+
+def _padded_instead(skip: np.ndarray, up: np.ndarray) -> np.ndarray:
+    margins = [(n - m) for n, m in zip(skip.shape[1:], up.shape[1:], strict=True)]
+    return np.concatenate([skip, np.pad(up, ((0, 0), *((d // 2, d - d // 2) for d in margins)))])
+
+
+def _added(skip: np.ndarray, up: np.ndarray) -> np.ndarray:
+    return my_skip_join(skip, up)[: len(skip)] + up
+
+
+SKIP_JOIN = Exercise(
+    id="30.4",
+    module=__name__,
+    name="my_skip_join",
+    title="Joining a skip connection",
+    dots=2,
+    hints=(
+        (
+            "Convolutions without padding make the maps smaller, so skip is the larger one. How many rows must go at "
+            "the top, how many at the bottom?"
+        ),
+        "Half of `H - h`, rounded down, goes at the top: the crop begins at row `(H - h) // 2` and has h rows.",
+        "`np.concatenate([middle, up])` joins along the first axis, the channels.",
+    ),
+    why=(
+        "Both maps must show the same place at the same pixel, so the crop is taken from the middle. Joining keeps "
+        "all channels side by side, (C + K, h, w), and lets the next convolution choose; adding would need equal "
+        "channels and mix them. The first U-Net works like this; with padded convolutions the margins are 0 and only "
+        "the joining is left."
+    ),
+    cases=_join_cases,
+    mistakes=(
+        Mistake(
+            "upper left corner",
+            "It looks as if the upper left corner of skip was taken: the middle shows the same place as `up`.",
+            lambda skip, up: np.concatenate([_crop(skip, up, 0, 0), up]),
+        ),
+        Mistake(
+            "lower right corner",
+            "It looks as if the lower right corner of skip was taken: the middle shows the same place as `up`.",
+            _joined_at_the_end,
+        ),
+        Mistake(
+            "rounded up",
+            "Of an odd difference the larger part goes at the end: round the start of the crop down.",
+            _joined_rounding_up,
+        ),
+        Mistake(
+            "up first",
+            "The channels of skip come first, then those of up.",
+            lambda skip, up: np.concatenate([up, my_skip_join(skip, up)[: len(skip)]]),
+        ),
+        Mistake(
+            "added",
+            "It looks as if the maps were added: join them along the channels, so that none is lost.",
+            _added,
+        ),
+        Mistake(
+            "padded instead",
+            "It looks as if `up` was filled with zeros to the size of skip: cut skip to the size of `up`.",
+            _padded_instead,
+        ),
+    ),
+)
+check_skip_join = SKIP_JOIN.check
+
+
+# 30.5
+
+
+def my_patient_split(patients: list[str], test_share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Share slices out to training and test so that no patient is in both.
+
+    Args:
+        patients: patient of every slice, `["A", "A", "B", ...]`.
+        test_share: share of the patients (not of the slices) that goes to the test, 0 to 1.
+        seed: the same seed gives the same split, another seed usually another.
+
+    Returns:
+        (training, test): the numbers of the slices in each; together every slice once.
+    """
+    names = sorted(set(patients))
+    order = np.random.default_rng(seed).permutation(len(names))
+    chosen = {names[i] for i in order[: round(test_share * len(names))]}
+    training = [i for i, patient in enumerate(patients) if patient not in chosen]
+    test = [i for i, patient in enumerate(patients) if patient in chosen]
+    return training, test
+
+
+def _split_thrice(function: Callable[..., Any], patients: list[str], test_share: float, seed: int) -> Any:
+    """The split, the same again, and with another seed."""
+    again, other = list(patients), list(patients)
+    first = function(patients, test_share, seed)
+    if first is None or first is Ellipsis:
+        return first
+    return first, function(again, test_share, seed), function(other, test_share, seed + 1)
+
+
+def _split_cases(rng: np.random.Generator) -> Iterator[Case]:
+    yield case(["A", "A", "B", "B"], 0.5, 0)
+    yield case(["C", "A", "B", "A", "C", "C", "A", "D", "A", "A"], 0.25, 1)
+    for seed in range(4):
+        count = int(rng.integers(24, 40))
+        slices = [f"P{n:02d}" for n in range(count) for _ in range(int(rng.integers(1, 9)))]
+        yield case([slices[i] for i in rng.permutation(len(slices))], float(rng.choice([0.2, 0.3, 0.4])), seed)
+
+
+def _judge_split(got: Any, expected: Any, patients: list[str], test_share: float, seed: int) -> Problem | None:
+    first, again, other = got
+    problem = _split_form(first, len(patients)) or _split_content(first, patients, test_share)
+    if problem:
+        return problem
+    same = [sorted(map(int, part)) for part in first] == [sorted(map(int, part)) for part in again]
+    if not same:
+        return Problem(VALUES, "the same split for the same seed", "two different ones", mistake="not reproducible")
+    if len(set(patients)) >= 20 and sorted(map(int, first[1])) == sorted(map(int, other[1])):
+        return Problem(VALUES, "another split for another seed", "the same one", mistake="seed ignored")
+    return None
+
+
+def _split_form(split: Any, count: int) -> Problem | None:
+    """Two lists of slice numbers."""
+    wanted = "two lists of slice numbers"
+    if not isinstance(split, (tuple, list)) or len(split) != 2:
+        return Problem(SHAPE, wanted, show(split), "Return training and test, in this order.")
+    for part in split:
+        values = list(part) if isinstance(part, (list, tuple, np.ndarray, range)) else [part]
+        if any(isinstance(value, str) for value in values):
+            return Problem(SHAPE, wanted, show(values[:5]), mistake="names instead of numbers")
+        if not all(isinstance(value, (int, np.integer)) and not isinstance(value, bool) for value in values):
+            return Problem(SHAPE, wanted, show(values[:5]), "Slices are named by their number in the list.")
+        if any(not 0 <= value < count for value in values):
+            return Problem(
+                VALUES, f"numbers from 0 to {count - 1}", show(sorted(values)[-1]), "There is no such slice."
+            )
+    return None
+
+
+def _split_content(split: Any, patients: list[str], test_share: float) -> Problem | None:
+    """Every slice once, no patient in both, the right number of patients."""
+    training, test = ([int(i) for i in part] for part in split)
+    names = [{patients[i] for i in part} for part in (training, test)]
+    both = sorted(names[0] & names[1])
+    if both:
+        return Problem(VALUES, "no patient in both parts", f"{both[0]} is in both", mistake="leak")
+    missing = sorted(set(range(len(patients))) - set(training) - set(test))
+    if missing:
+        return Problem(VALUES, "every slice in a part", f"slice {missing[0]} is in none", mistake="slices lost")
+    if len(training) + len(test) > len(patients):
+        return Problem(VALUES, "every slice once", "a slice more than once", mistake="slice twice")
+    wanted = test_share * len(names[0] | names[1])
+    if abs(len(names[1]) - wanted) >= 1:
+        expected, got = f"test patients: {wanted:g}, to a whole number", f"test patients: {len(names[1])}"
+        swapped = abs(len(names[0]) - wanted) < 1
+        return Problem(VALUES, expected, got, mistake="parts swapped" if swapped else "share of something else")
+    return None
+
+
+PATIENT_SPLIT = Exercise(
+    id="30.5",
+    module=__name__,
+    name="my_patient_split",
+    title="A split by patient",
+    dots=2,
+    hints=(
+        "Share out the patients, not the slices: every slice then follows its patient.",
+        (
+            "`sorted(set(patients))` lists each patient once, always in the same order; "
+            "`np.random.default_rng(seed)` shuffles the same way for the same seed."
+        ),
+        (
+            "The first `round(test_share * number of patients)` of the shuffled names are the test; one pass over "
+            "`enumerate(patients)` gives the numbers."
+        ),
+    ),
+    why=(
+        "Slices of one patient look alike, so a network that has seen some of them knows the others: a split by "
+        "slice measures memory. Splitting the names and letting the slices follow can't leak. A bare set has an "
+        "order that changes from run to run for text, so it is sorted before it is shuffled."
+    ),
+    cases=_split_cases,
+    run=_split_thrice,
+    judge=_judge_split,
+    mistakes=(
+        Mistake(
+            "leak",
+            "A patient is in both parts: the network is then tested on somebody it has seen. Share out patients, and "
+            "let the slices follow.",
+        ),
+        Mistake(
+            "slices lost", "Some slices are in neither part: every slice follows its patient, however many there are."
+        ),
+        Mistake("slice twice", "A slice is listed more than once: each belongs to one part, once."),
+        Mistake(
+            "share of something else",
+            "The number of test patients is not the share asked for: count patients, not slices, and round to a "
+            "whole number.",
+        ),
+        Mistake(
+            "parts swapped",
+            "Training and test changed places: training comes first, and test has `test_share` of the patients.",
+        ),
+        Mistake(
+            "not reproducible",
+            "The same seed gave two different splits: make one generator from the seed, inside the function.",
+        ),
+        Mistake(
+            "seed ignored", "Another seed gave the same split: draw the patients with `np.random.default_rng(seed)`."
+        ),
+        Mistake("names instead of numbers", "Those are the names of the patients: return the numbers of their slices."),
+    ),
+)
+check_patient_split = PATIENT_SPLIT.check

@@ -1,0 +1,52 @@
+"""Wrong answers to the exercises of lesson 00."""
+
+import math
+
+from mutants import wrong
+
+
+@wrong("00.1", "cubic millimetres")
+def in_mm3(spacing_mm):
+    return math.prod(spacing_mm)
+
+
+@wrong("00.1", "edges added")
+def added(spacing_mm):
+    z, y, x = spacing_mm
+    return (z + y + x) / 1000
+
+
+@wrong("00.1", "taken for a cube")
+def cube(spacing_mm):
+    return (spacing_mm[0] / 10) ** 3
+
+
+@wrong("00.1", "centimetres")
+def by_ten(spacing_mm):
+    return spacing_mm[0] * spacing_mm[1] * spacing_mm[2] / 10
+
+
+@wrong("00.2", "last axis")
+def sagittal(volume):
+    return volume[..., volume.shape[-1] // 2]
+
+
+@wrong("00.2", "middle axis")
+def coronal(volume):
+    return volume[:, len(volume[0]) // 2, :]
+
+
+@wrong("00.2", "first slice")
+def first(volume):
+    return next(iter(volume))
+
+
+@wrong("00.2", "one too early")
+def counts_from_one(volume):
+    return volume[len(volume) // 2 - 1]
+
+
+@wrong("00.2", says="shape is not right")
+def three_axes(volume):
+    middle = len(volume) // 2
+    return volume[middle : middle + 1]

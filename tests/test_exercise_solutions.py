@@ -1,0 +1,349 @@
+"""Every solution that computes something, against torch, SimpleITK or a sum written out, over random shapes."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from medlab.exercises import backprop, convolution, geometry, start, unet
+
+quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def close(actual: np.ndarray, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(tensor(np.asarray(actual)), expected, rtol=1e-9, atol=1e-9)
+
+
+# Lesson 20
+
+
+@quick
+@given(
+    size=st.integers(1, 40),
+    kernel=st.integers(1, 6),
+    stride=st.integers(1, 5),
+    padding=st.integers(0, 4),
+    dilation=st.integers(1, 3),
+)
+def test_output_size_is_torchs(size: int, kernel: int, stride: int, padding: int, dilation: int) -> None:
+    assume(size + 2 * padding >= dilation * (kernel - 1) + 1)
+    out = F.conv1d(torch.zeros(1, 1, size), torch.zeros(1, 1, kernel), None, stride, padding, dilation)
+    assert convolution.my_output_size(size, kernel, stride, padding, dilation) == out.shape[-1]
+
+
+@quick
+@given(
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    stride=st.integers(1, 4),
+    padding=st.integers(0, 3),
+    seed=seeds,
+)
+def test_conv2d_is_torchs(shape, kernel, stride: int, padding: int, seed: int) -> None:
+    assume(all(n + 2 * padding >= k for n, k in zip(shape, kernel, strict=True)))
+    rng = np.random.default_rng(seed)
+    image, weights = rng.normal(size=shape), rng.normal(size=kernel)
+    expected = F.conv2d(tensor(image)[None, None], tensor(weights)[None, None], None, stride, padding)[0, 0]
+    close(convolution.my_conv2d(image, weights, stride, padding), expected)
+
+
+@quick
+@given(
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 9)), size=st.integers(1, 4), stride=st.integers(1, 4), seed=seeds
+)
+def test_max_pooling_is_torchs(shape, size: int, stride: int, seed: int) -> None:
+    assume(min(shape) >= size)
+    image = np.random.default_rng(seed).normal(size=shape) - 3
+    close(convolution.my_max_pool2d(image, size, stride), F.max_pool2d(tensor(image)[None], size, stride)[0])
+
+
+def test_the_published_pooling_example_gives_5_not_6() -> None:
+    assert convolution.my_max_pool2d(convolution.NINE, 2, 1).tolist() == [[5, 6], [8, 9]]
+    assert convolution.my_max_pool2d(convolution.NINE, 2, 2).tolist() == [[5]]
+
+
+def test_the_published_kernel_gives_30_either_way_and_ours_does_not() -> None:
+    published = np.array([[1, 0, 1], [1, 1, 0], [0, 1, 1]])
+    for kernel, values in ((published, (30, 30)), (convolution.my_kernel, (-2, 2))):
+        straight = convolution.my_conv2d(convolution.NINE, kernel)
+        flipped = convolution.my_conv2d(convolution.NINE, kernel[::-1, ::-1])
+        assert (straight.item(), flipped.item()) == values
+
+
+@quick
+@given(layers=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3)), min_size=1, max_size=4))
+def test_receptive_field_is_where_a_gradient_arrives(layers: list[tuple[int, int]]) -> None:
+    field = convolution.my_receptive_field(layers)
+    x = torch.zeros(1, 1, 400, requires_grad=True)
+    y = x
+    for kernel, stride in layers:
+        y = F.conv1d(y, torch.ones(1, 1, kernel), stride=stride)
+    y[0, 0, 0].backward()
+    touched = x.grad[0, 0].nonzero()
+    # With strides above the kernel a layer jumps over values: the field is from the first to the last that is touched.
+    assert touched.max() - touched.min() + 1 == field
+
+
+@quick
+@given(
+    size=st.integers(1, 12),
+    kernel=st.integers(1, 6),
+    stride=st.integers(1, 4),
+    padding=st.integers(0, 3),
+    more=st.integers(0, 3),
+)
+def test_transposed_size_is_torchs(size: int, kernel: int, stride: int, padding: int, more: int) -> None:
+    assume(more < stride and (size - 1) * stride + kernel - 2 * padding + more > 0)
+    out = F.conv_transpose1d(torch.zeros(1, 1, size), torch.zeros(1, 1, kernel), None, stride, padding, more)
+    assert convolution.my_transposed_size(size, kernel, stride, padding, more) == out.shape[-1]
+
+
+# Lesson 21
+
+
+@quick
+@given(b=st.integers(1, 6), n=st.integers(1, 6), m=st.integers(1, 6), seed=seeds)
+def test_affine_is_torchs_linear(b: int, n: int, m: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, weight, bias = rng.normal(size=(b, n)), rng.normal(size=(m, n)), rng.normal(size=m)
+    close(backprop.my_affine(x, weight, bias), F.linear(tensor(x), tensor(weight), tensor(bias)))
+
+
+@quick
+@given(b=st.integers(1, 6), k=st.integers(1, 6), power=st.integers(-2, 4), seed=seeds)
+def test_softmax_is_torchs_at_every_scale(b: int, k: int, power: int, seed: int) -> None:
+    logits = np.random.default_rng(seed).normal(size=(b, k)) * 10.0**power
+    close(backprop.my_softmax(logits), tensor(logits).softmax(1))
+
+
+@quick
+@given(b=st.integers(1, 6), k=st.integers(1, 6), power=st.integers(-1, 4), seed=seeds)
+def test_cross_entropy_gradient_is_torchs(b: int, k: int, power: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits, target = rng.normal(size=(b, k)) * 10.0**power, rng.integers(0, k, b)
+    z = tensor(logits).requires_grad_()
+    F.cross_entropy(z, tensor(target)).backward()
+    close(backprop.my_cross_entropy_gradient(logits, target), z.grad)
+
+
+@quick
+@given(b=st.integers(1, 5), n=st.integers(1, 5), h=st.integers(1, 5), m=st.integers(1, 5), seed=seeds)
+def test_two_layer_gradients_are_torchs(b: int, n: int, h: int, m: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, target = rng.normal(size=(b, n)), rng.normal(size=(b, m))
+    weights = [rng.normal(size=(n, h)), rng.normal(size=(h, m))]
+    w1, w2 = (tensor(w).requires_grad_() for w in weights)
+    F.mse_loss((tensor(x) @ w1).relu() @ w2, tensor(target)).backward()
+    first, second = backprop.my_two_layer_gradients(x, target, *weights)
+    close(first, w1.grad)
+    close(second, w2.grad)
+
+
+@quick
+@given(steps=st.integers(1, 5), rate=st.floats(0.01, 0.5), momentum=st.floats(0.1, 0.99), seed=seeds)
+def test_momentum_is_torchs_over_several_steps(steps: int, rate: float, momentum: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    weight, velocity = rng.normal(size=(2, 3)), np.zeros((2, 3))
+    theirs = tensor(weight.copy()).requires_grad_()
+    optimiser = torch.optim.SGD([theirs], lr=rate, momentum=momentum)
+    for _ in range(steps):
+        gradient = rng.normal(size=(2, 3))
+        weight, velocity = backprop.my_momentum_step(weight, gradient, velocity, rate, momentum)
+        theirs.grad = tensor(gradient)
+        optimiser.step()
+    close(weight, theirs.detach())
+    close(velocity, optimiser.state[theirs]["momentum_buffer"])
+
+
+@quick
+@given(steps=st.integers(1, 5), rate=st.floats(0.001, 0.5), scale=st.sampled_from([1e-8, 1.0, 1e4]), seed=seeds)
+def test_adam_is_torchs_over_several_steps(steps: int, rate: float, scale: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    weight, mean, square = rng.normal(size=(2, 3)), np.zeros((2, 3)), np.zeros((2, 3))
+    theirs = tensor(weight.copy()).requires_grad_()
+    optimiser = torch.optim.Adam([theirs], lr=rate)
+    for step in range(1, steps + 1):
+        gradient = rng.normal(size=(2, 3)) * scale
+        weight, mean, square = backprop.my_adam_step(weight, gradient, mean, square, step, rate)
+        theirs.grad = tensor(gradient)
+        optimiser.step()
+    close(weight, theirs.detach())
+    close(mean, optimiser.state[theirs]["exp_avg"])
+    close(square, optimiser.state[theirs]["exp_avg_sq"])
+
+
+# Lesson 10
+
+
+@quick
+@given(seed=seeds)
+def test_world_coordinates_are_simpleitks(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = sitk.Image(7, 5, 3, sitk.sitkUInt8)
+    image.SetOrigin(rng.uniform(-200, 200, 3).tolist())
+    image.SetSpacing(rng.uniform(0.3, 5, 3).tolist())
+    image.SetDirection(geometry._rotation(rng).ravel().tolist())
+    index = rng.integers(0, (3, 5, 7))
+    position = geometry.my_world_mm(
+        index,
+        np.array(image.GetOrigin()),
+        np.array(image.GetSpacing()),
+        np.reshape(image.GetDirection(), (3, 3)),
+    )
+    np.testing.assert_allclose(position, image.TransformIndexToPhysicalPoint(index[::-1].tolist()), atol=1e-9)
+
+
+@quick
+@given(seed=seeds)
+def test_flip_leaves_every_voxel_in_its_place(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    volume = rng.normal(size=rng.integers(1, 6, 3))
+    before = rng.uniform(-100, 100, 3), rng.uniform(0.4, 5, 3), geometry._rotation(rng)
+    flipped, origin, direction = geometry.my_flip_left_right(volume, *before)
+    image = sitk.GetImageFromArray(volume)
+    image.SetOrigin(before[0].tolist())
+    image.SetSpacing(before[1].tolist())
+    image.SetDirection(before[2].ravel().tolist())
+    # The oracle: SimpleITK's own flip about the image's own axis, which keeps every voxel where it is.
+    theirs = sitk.Flip(image, [True, False, False], False)
+    np.testing.assert_array_equal(flipped, sitk.GetArrayFromImage(theirs))
+    np.testing.assert_allclose(origin, theirs.GetOrigin(), atol=1e-9)
+    np.testing.assert_allclose(direction.ravel(), theirs.GetDirection(), atol=1e-12)
+
+
+@quick
+@given(level=st.integers(-900, 900), width=st.integers(1, 3000), seed=seeds)
+def test_window_is_simpleitks(level: int, width: int, seed: int) -> None:
+    volume = np.random.default_rng(seed).integers(-1024, 3072, (2, 3, 4)).astype(np.int16)
+    image = sitk.Cast(sitk.GetImageFromArray(volume), sitk.sitkFloat64)
+    theirs = sitk.IntensityWindowing(image, level - width / 2, level + width / 2, 0.0, 1.0)
+    ours = geometry.my_window(volume, level, width)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, sitk.GetArrayFromImage(theirs), atol=1e-6)
+
+
+@quick
+@given(seed=seeds)
+def test_volume_is_simpleitks(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = rng.random(rng.integers(2, 6, 3)) < 0.5
+    mask[0, 0, 0] = True
+    image = sitk.GetImageFromArray(mask.astype(np.uint8))
+    spacing = rng.uniform(0.3, 5, 3)
+    image.SetSpacing(spacing[::-1].tolist())
+    shapes = sitk.LabelShapeStatisticsImageFilter()
+    shapes.Execute(image)
+    for values in (mask, mask.astype(np.uint8) * 255):
+        assert geometry.my_volume_ml(values, tuple(spacing)) == pytest.approx(shapes.GetPhysicalSize(1) / 1000)
+    assert start.my_voxel_ml(tuple(spacing)) * mask.sum() == pytest.approx(shapes.GetPhysicalSize(1) / 1000)
+
+
+@quick
+@given(seed=seeds, count=st.integers(1, 12))
+def test_slice_order_undoes_any_shuffle(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    turned = geometry._rotation(rng)
+    normal = np.cross(turned[0], turned[1])
+    stacked = rng.uniform(-100, 100, 3) + np.arange(count)[:, None] * 1.25 * normal
+    shuffle = rng.permutation(count)
+    order = geometry.my_slice_order(stacked[shuffle], turned[0], turned[1])
+    np.testing.assert_array_equal(shuffle[order], np.arange(count))
+
+
+def test_middle_slice_by_hand() -> None:
+    volume = np.arange(4 * 2 * 3).reshape(4, 2, 3)
+    assert start.my_middle_slice(volume).tolist() == [[12, 13, 14], [15, 16, 17]]
+    assert start.my_middle_slice(volume[:3]).tolist() == [[6, 7, 8], [9, 10, 11]]
+
+
+# Lesson 30
+
+
+@quick
+@given(shape=st.tuples(st.integers(1, 5), st.integers(1, 5)), threshold=st.floats(0.05, 0.95), seed=seeds)
+def test_mask_is_torchs_sigmoid_above_the_threshold(shape, threshold: float, seed: int) -> None:
+    logits = np.random.default_rng(seed).normal(size=shape) * 3
+    assert unet.my_mask(logits, threshold).tolist() == (tensor(logits).sigmoid() > threshold).tolist()
+
+
+def test_mask_of_extreme_logits_is_right() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # exp overflows to infinity, and 1 / infinity is the right 0
+        assert unet.my_mask(np.array([-1e4, 1e4])).tolist() == [False, True]
+
+
+@quick
+@given(shape=st.tuples(st.integers(1, 5), st.integers(1, 5)), share=st.floats(0, 1), seed=seeds)
+def test_dice_is_that_of_sets(shape, share: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = rng.random(shape) < share, rng.random(shape) < share
+    first, second = set(np.flatnonzero(a)), set(np.flatnonzero(b))
+    assert unet.my_dice(a, b) == pytest.approx(
+        2 * len(first & second) / (len(first) + len(second)) if first or second else 1.0
+    )
+
+
+@quick
+@given(b=st.integers(1, 3), k=st.integers(2, 4), h=st.integers(1, 4), w=st.integers(1, 4), seed=seeds)
+def test_soft_dice_loss_is_the_sum_written_out(b: int, k: int, h: int, w: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.ones(k), (b, h, w))
+    labels = rng.integers(0, k, (b, h, w))
+    losses = []
+    for label in range(1, k):
+        t = labels == label
+        if t.any():
+            losses.append(1 - 2 * p[..., label][t].sum() / (p[..., label].sum() + t.sum()))
+    one_hot = tensor(np.eye(k)[labels]).movedim(-1, 1)
+    loss = unet.my_soft_dice_loss(tensor(p).movedim(-1, 1), one_hot)
+    assert loss.item() == pytest.approx(np.mean(losses) if losses else 0.0)
+
+
+@quick
+@given(b=st.integers(1, 3), k=st.integers(2, 4), h=st.integers(1, 4), w=st.integers(1, 4), seed=seeds)
+def test_soft_dice_loss_is_the_packages(b: int, k: int, h: int, w: int, seed: int) -> None:
+    from medlab import losses
+
+    rng = np.random.default_rng(seed)
+    logits, labels = tensor(rng.normal(size=(b, k, h, w))), tensor(rng.integers(0, k, (b, h, w)))
+    one_hot = F.one_hot(labels, k).movedim(-1, 1)
+    ours = unet.my_soft_dice_loss(logits.softmax(1), one_hot)
+    assert ours.item() == pytest.approx(losses.soft_dice(logits, labels).item(), abs=1e-5)
+
+
+@quick
+@given(h=st.integers(1, 5), w=st.integers(1, 5), more=st.tuples(st.integers(0, 4), st.integers(0, 4)), seed=seeds)
+def test_skip_join_crops_as_torch_pads_by_negative_margins(h: int, w: int, more: tuple[int, int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    skip, up = rng.normal(size=(2, h + more[0], w + more[1])), rng.normal(size=(3, h, w))
+    margins = [-(more[1] // 2), -(more[1] - more[1] // 2), -(more[0] // 2), -(more[0] - more[0] // 2)]
+    close(unet.my_skip_join(skip, up), torch.cat([F.pad(tensor(skip), margins), tensor(up)]))
+
+
+@quick
+@given(count=st.integers(2, 20), share=st.floats(0.1, 0.9), seed=st.integers(0, 1000))
+def test_patient_split_has_every_slice_once_and_no_patient_twice(count: int, share: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    patients = [f"P{n}" for n in rng.integers(0, count, 5 * count)]
+    training, test = unet.my_patient_split(patients, share, seed)
+    assert sorted(training + test) == list(range(len(patients)))
+    assert not {patients[i] for i in training} & {patients[i] for i in test}
+    assert abs(len({patients[i] for i in test}) - share * len(set(patients))) <= 0.5
+    assert unet.my_patient_split(patients, share, seed) == (training, test)
+
+
+def test_patient_split_differs_between_seeds() -> None:
+    patients = [f"P{n}" for n in range(30)]
+    assert unet.my_patient_split(patients, 0.3, 0) != unet.my_patient_split(patients, 0.3, 1)
