@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 300 --nbval-sanitize-with tests/nbval_sanitize.cfg
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
@@ -37,8 +38,7 @@ unit: $(STAMP) ## Unit tests
 	$(PYTEST) -n 2 --dist loadfile tests
 
 notebooks-check: $(STAMP) ## Execute every notebook and compare its outputs with the stored ones
-	$(PYTEST) -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout 300 \
-		--nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
+	$(PYTEST) -n 2 --dist loadfile $(NBVAL) notebooks
 
 notebooks: $(STAMP) ## Execute every notebook, normalise it and store its outputs
 	$(BIN)/python -m medlab.course

@@ -18,6 +18,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Set the environment that tests, workers and kernels inherit, before anything heavy is imported."""
     if not hasattr(config, "workerinput"):  # the controller; workers inherit what it sets
         os.environ["MEDLAB_DATA"] = tempfile.mkdtemp(prefix="medlab-test-data-")
+        os.environ["MEDLAB_PROGRESS"] = "off"  # what the developer once predicted must not change an output
         before = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join([str(LOOPBACK_ONLY), *([before] if before else [])])
     else:

@@ -1,4 +1,4 @@
-"""The `medlab` command: doctor, data, run."""
+"""The `medlab` command: doctor, data, run, course, progress."""
 
 from __future__ import annotations
 
@@ -68,9 +68,20 @@ def _parser() -> argparse.ArgumentParser:
         dest="parameters",
         help="set a parameter; give -p as often as you like",
     )
+    run.add_argument("--solved", action="store_true", help="with every solution in its place; each check must pass")
     run.add_argument("--output", type=Path, default=Path("build"), help="folder of the executed lessons (build)")
     run.add_argument("--limit", type=float, metavar="MINUTES", help="stop a lesson after this long (30, full run 240)")
     run.set_defaults(command=_run)
+
+    course = commands.add_parser("course", help="write the lessons in a form to hand out")
+    course.add_argument("kind", choices=("student", "solved", "nbgrader"), help="without outputs; solved; for nbgrader")
+    course.add_argument("lessons", metavar="LESSON", nargs="*", help="30, 30_unet_2d or 30_unet_2d.ipynb; none: all")
+    course.add_argument("--output", type=Path, help="folder to write into (build/KIND)")
+    course.set_defaults(command=_course)
+
+    progress = commands.add_parser("progress", help="your attempts, hints and predictions, from this machine")
+    progress.add_argument("--picture", type=Path, metavar="FILE", help="draw it, too, into a PNG, SVG or PDF file")
+    progress.set_defaults(command=_progress)
     return parser
 
 
@@ -117,8 +128,7 @@ def _data_verify(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from medlab import course
 
-    lessons = course.find(course.notebooks_folder())
-    chosen = [course.resolve(name, lessons) for name in options.lessons] or lessons
+    chosen = _chosen(options.lessons)
     values = {name: course.parse_value(value) for name, value in options.parameters}
     minutes = options.limit or (240 if options.full else 30)
     jobs = [(lesson, {**(course.full_parameters(lesson) if options.full else {}), **values}) for lesson in chosen]
@@ -127,12 +137,46 @@ def _run(options: argparse.Namespace) -> int:
     runs = []
     for lesson, parameters in jobs:
         output = options.output / lesson.name
-        runs.append(course.execute(lesson, output, parameters, limit_s=60 * minutes, progress=sys.stderr.isatty()))
+        run = course.execute(
+            *(lesson, output, parameters),
+            solved=options.solved,
+            limit_s=60 * minutes,
+            progress=sys.stderr.isatty(),
+        )
+        runs.append(run)
     print(course.table(runs))
     for run in runs:
         if run.error:
             print(f"{run.lesson}, {run.error}", file=sys.stderr)
     return 1 if any(run.error for run in runs) else 0
+
+
+def _chosen(names: Sequence[str]) -> list[Path]:
+    """The lessons of these names, or all."""
+    from medlab import course
+
+    lessons = course.find(course.notebooks_folder())
+    return [course.resolve(name, lessons) for name in names] or lessons
+
+
+def _course(options: argparse.Namespace) -> int:
+    from medlab import editions
+
+    folder = options.output or Path("build", options.kind)
+    for path in editions.build(options.kind, _chosen(options.lessons), folder):
+        print(path)
+    return 0
+
+
+def _progress(options: argparse.Namespace) -> int:
+    from medlab import exercises, progress
+
+    titles = exercises.titles()
+    print(progress.table(titles))
+    if options.picture:
+        progress.picture(titles).savefig(options.picture)
+        print(options.picture)
+    return 0
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import nbformat
 import psutil
 from nbformat import NotebookNode
 
+from medlab import solving
 from medlab.hygiene import hygiene, normalise
 
 LESSON_PATTERN = "[0-9][0-9]_*.ipynb"
@@ -140,18 +141,20 @@ def execute(
     output: Path,
     values: Mapping[str, Any] | None = None,
     *,
+    solved: bool = False,
     limit_s: float = LIMIT_S,
     progress: bool = False,
 ) -> Run:
     """Run one lesson through papermill, in its own folder, and keep the executed notebook.
 
     A lesson that fails is kept too, up to and including its error. The output appears in one piece, when the run is
-    over.
+    over. The learner's record of progress is neither read nor written.
 
     Args:
         lesson: The notebook.
         output: Where the executed notebook goes; its folder is made.
         values: Parameters that replace the lesson's defaults.
+        solved: Put every solution into its stub cell first; then each check must say `correct`.
         limit_s: Wall time in seconds that the cells may take together; then the run is stopped.
         progress: Whether to show a progress bar over the cells.
 
@@ -165,12 +168,15 @@ def execute(
     refuse_unknown(lesson, values or {})
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.stem}.{os.getpid()}.ipynb")
+    if solved:
+        notebook = solving.solve(notebook)
+    nbformat.write(notebook, partial)
     started, deadline = time.monotonic(), _Deadline(limit_s)
     error = None
-    with _PeakMemory() as memory:
+    with _PeakMemory() as memory, _no_progress_record():
         try:
             papermill.execute_notebook(
-                str(lesson),
+                str(partial),
                 str(partial),
                 dict(values or {}),
                 cwd=str(lesson.parent),
@@ -187,9 +193,23 @@ def execute(
         except RuntimeError as failure:  # nbclient's DeadKernelError is one
             error = f"{_place(notebook, deadline.cell_source)}: {failure} (the usual reason is too little memory)"
         finally:
-            if partial.exists():
-                partial.replace(output)
+            partial.replace(output)
+    if solved and error is None:
+        error = "; ".join(solving.not_correct(nbformat.read(output, as_version=4))) or None
     return Run(lesson.stem, time.monotonic() - started, memory.peak_mib, error)
+
+
+@contextlib.contextmanager
+def _no_progress_record() -> Iterator[None]:
+    """Kernels started in here keep no record: a prediction that the learner once locked would change the outputs."""
+    before = os.environ.get("MEDLAB_PROGRESS")
+    os.environ["MEDLAB_PROGRESS"] = "off"
+    try:
+        yield
+    finally:
+        os.environ.pop("MEDLAB_PROGRESS")
+        if before is not None:
+            os.environ["MEDLAB_PROGRESS"] = before
 
 
 class _Deadline:

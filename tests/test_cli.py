@@ -6,7 +6,7 @@ import pytest
 from lessons import clean_lesson, code, write
 
 import medlab
-from medlab import cli, course, manifests
+from medlab import cli, course, exercises, manifests
 from medlab.hygiene import normalise
 
 
@@ -27,7 +27,7 @@ def executed(monkeypatch):
     """What would have been run: (lesson, output, parameters, limit in s)."""
     calls = []
 
-    def execute(lesson, output, values, *, limit_s, progress):
+    def execute(lesson, output, values, *, solved, limit_s, progress):
         calls.append((lesson.stem, output.as_posix(), values, limit_s))
         return course.Run(lesson.stem, 6.0, 100.0)
 
@@ -119,6 +119,38 @@ def test_interrupting_ends_without_a_traceback(course_folder, monkeypatch, capsy
     monkeypatch.setattr(course, "execute", interrupted)
     assert cli.main(["run", "10"]) == 130
     assert capsys.readouterr().err == "medlab: interrupted\n"
+
+
+def test_a_solved_run_fails_where_a_check_does_not_say_correct(tmp_path, monkeypatch, capsys):
+    lesson = clean_lesson()
+    lesson.cells = [cell for cell in lesson.cells if "exercise" not in cell.metadata.get("tags", ())]
+    lesson.cells += [
+        code("import numpy as np\n\nfrom medlab import exercises"),
+        code(exercises.stub_source("00.1"), tags=("exercise",)),
+        code("exercises.start.check_voxel_ml(my_voxel_ml)"),
+        code(exercises.stub_source("00.2"), tags=("exercise",)),
+        code("exercises.start.check_middle_slice(lambda volume: volume[0])"),
+    ]
+    write(lesson, tmp_path / "notebooks" / "10_small_lesson.ipynb")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["run", "10"]) == 0
+    assert cli.main(["run", "10", "--solved"]) == 1
+    assert capsys.readouterr().err == "10_small_lesson, Exercise 00.2: not yet\n"
+
+
+def test_a_students_edition_is_written_into_build(course_folder, capsys):
+    assert cli.main(["course", "student", "10"]) == 0
+    assert capsys.readouterr().out == "build/student/10_small_lesson.ipynb\n"
+    assert (course_folder / "build" / "student" / "10_small_lesson.ipynb").is_file()
+
+
+def test_progress_is_printed_and_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MEDLAB_PROGRESS", str(tmp_path / "progress.sqlite3"))
+    exercises.start.check_voxel_ml(lambda spacing_mm: 1.0)
+    assert cli.main(["progress", "--picture", str(tmp_path / "mine.png")]) == 0
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("00.1")]
+    assert "not yet" in line
+    assert (tmp_path / "mine.png").stat().st_size > 0
 
 
 def test_listing_shows_a_line_for_each_data_set(capsys):
