@@ -133,3 +133,80 @@ SLICE = Exercise(
     ),
 )
 check_middle_slice = SLICE.check
+
+
+# 00.3
+
+
+def my_fullest_slice(labels: np.ndarray, label: int) -> int:
+    """Number of the axial slice with the most voxels of one label.
+
+    Args:
+        labels: (D, H, W), whole numbers.
+        label: the structure that we look for.
+
+    Returns:
+        The number of the slice, from 0 to D - 1; the first one if several hold equally many.
+    """
+    return int((labels == label).sum(axis=(1, 2)).argmax())
+
+
+def _fullest_cases(rng: np.random.Generator) -> Iterator[Case]:
+    by_hand = np.zeros((4, 2, 3), dtype=np.uint8)
+    by_hand[1, 0, 0] = 2
+    by_hand[2, :, 1] = 2
+    by_hand[3] = 1
+    yield case(by_hand, 2)
+    tie = np.zeros((4, 2, 3), dtype=np.uint8)
+    tie[1:3, 0, :2] = 1
+    yield case(tie, 1)
+    for _ in range(6):
+        labels = rng.integers(0, 4, rng.permutation([3, 5, 7])).astype(np.uint8)
+        yield case(labels, int(rng.integers(1, 4)))
+
+
+FULLEST = Exercise(
+    id="00.3",
+    module=__name__,
+    name="my_fullest_slice",
+    title="The slice that shows most",
+    dots=2,
+    hints=(
+        "`labels == label` is True where the structure is. True counts as 1, so a sum counts voxels.",
+        "Sum over rows and columns, `axis=(1, 2)`, and one number for each slice is left; `argmax` finds the largest.",
+    ),
+    why=(
+        "Comparing gives a mask, summing it over y and x counts the voxels of each slice, and `argmax` returns the "
+        "number of the first slice with the most."
+    ),
+    cases=_fullest_cases,
+    mistakes=(
+        Mistake(
+            "any label",
+            "All labels were counted together: compare with `label` first.",
+            lambda labels, label: int((labels > 0).sum(axis=(1, 2)).argmax()),
+        ),
+        Mistake(
+            "values added",
+            "The label values were added up, so that structure 3 counts three times: count voxels instead.",
+            lambda labels, label: int(labels.sum(axis=(1, 2)).argmax()),
+        ),
+        Mistake(
+            "another axis",
+            "That is the number of a row or a column: axial slices are counted along the first axis, so sum over the "
+            "other two.",
+            lambda labels, label: int((labels == label).sum(axis=(0, 1)).argmax()),
+        ),
+        Mistake(
+            "last of equals",
+            "Two slices hold equally many voxels, and the first one is asked for.",
+            lambda labels, label: len(labels) - 1 - int((labels == label).sum(axis=(1, 2))[::-1].argmax()),
+        ),
+        Mistake(
+            "the count",
+            "That is how many voxels the slice holds, not which slice it is: `max` against `argmax`.",
+            lambda labels, label: int((labels == label).sum(axis=(1, 2)).max()),
+        ),
+    ),
+)
+check_fullest_slice = FULLEST.check

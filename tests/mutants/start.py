@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from mutants import wrong
 
 
@@ -50,3 +52,30 @@ def counts_from_one(volume):
 def three_axes(volume):
     middle = len(volume) // 2
     return volume[middle : middle + 1]
+
+
+@wrong("00.3", "any label")
+def any_structure(labels, label):
+    return int(np.argmax(np.count_nonzero(labels, axis=(1, 2))))
+
+
+@wrong("00.3", "values added")
+def values_added(labels, label):
+    return int(np.argmax([single.sum() for single in labels]))
+
+
+@wrong("00.3", "another axis")
+def column(labels, label):
+    counts = [np.count_nonzero(labels[:, :, x] == label) for x in range(labels.shape[2])]
+    return counts.index(max(counts))
+
+
+@wrong("00.3", "last of equals")
+def last(labels, label):
+    counts = [np.count_nonzero(single == label) for single in labels]
+    return max(range(len(counts)), key=lambda z: (counts[z], z))
+
+
+@wrong("00.3", "the count")
+def how_many(labels, label):
+    return max(np.count_nonzero(single == label) for single in labels)
