@@ -89,7 +89,8 @@ def fit(
     layout = precision.memory_format(data.dims)
     model.to(data.device).to(memory_format=layout).train()  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(model.parameters(), lr=peak_rate, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, peak_rate, total_steps=steps, pct_start=0.2)
+    warm_up = min(0.9, max(0.2, 2 / steps))  # the schedule needs two steps to get to the top
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, peak_rate, total_steps=steps, pct_start=warm_up)
     history, best = History(), _weights(model)
     parts = {"model": model, "optimiser": optimiser, "schedule": schedule}
     if resume:

@@ -73,6 +73,14 @@ def test_the_rate_rises_for_a_fifth_of_the_steps_and_falls_to_nothing():
     assert history.rates[-1] < 1e-6
 
 
+@pytest.mark.parametrize("steps", range(1, 8))
+def test_a_handful_of_steps_has_a_schedule_too(steps):
+    history = run(*start(), steps=steps, peak_rate=0.01)
+    assert len(history.rates) == steps
+    assert history.rates[-1] < 1e-6
+    assert max(history.rates) == pytest.approx(0.01) or steps < 3
+
+
 def test_the_same_seed_gives_the_same_numbers():
     first, again, other = (run(*start(seed)).losses for seed in (1, 1, 2))
     assert first == again
