@@ -119,7 +119,7 @@ def test_everything_can_be_done_with_keys(edit):
 
 def test_it_works_while_the_kernel_is_busy_and_tells_python_later(page, tmp_path):
     with running_server(tmp_path) as server:
-        notebook, flag = Notebook(page, server, SETUP), server.folder / "done"
+        notebook, flag = Notebook(page, server, SETUP), tmp_path / "done"
         picture = f"np.array({json.dumps(PICTURE.tolist())})"
         busy = f"while not pathlib.Path({str(flag)!r}).exists():\n    time.sleep(0.01)"
         page.set_default_timeout(60_000)

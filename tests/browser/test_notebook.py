@@ -91,8 +91,8 @@ def test_the_wheel_scrolls_the_notebook_first_and_slices_once_focused(notebook):
     assert state(notebook.page, "view.panes[0].slice") == start + 1
 
 
-def test_the_whole_volume_arrives_while_the_kernel_is_busy(notebook):
-    flag = notebook.server.folder / "done"
+def test_the_whole_volume_arrives_while_the_kernel_is_busy(notebook, tmp_path):
+    flag = tmp_path / "done"
     notebook.open(
         "big = np.random.default_rng(0).integers(0, 1000, (64, 256, 256)).astype(np.int16)",
         "view(big, window=(500, 1000))",

@@ -442,11 +442,11 @@ def test_a_brush_stroke_paints_a_disc_in_the_patient(show):
     page = show(view(image))
     page.get_by_role("button", name="Brush").click()
     focus(page)
-    state(page, "(session.brush.radius = 3, session.setIndex([2, 6, 5]))")
+    state(page, "(session.brush.radius = 4, session.setIndex([2, 6, 5]))")
     press(page, "Enter")
     painted = np.array(state(page, "Array.from(session.layers.labels.frames[0])")).reshape(7, 13, 10)
     y, x = np.mgrid[:13, :10]
-    disc = ((y - 6) * 0.8) ** 2 + ((x - 5) * 1.5) ** 2 <= (3.5 * 0.8) ** 2
+    disc = ((y - 6) * 0.8) ** 2 + ((x - 5) * 1.5) ** 2 <= (4.5 * 0.8) ** 2
     np.testing.assert_array_equal(painted[2], disc)
     assert painted.sum() == disc.sum()
 
