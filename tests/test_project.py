@@ -174,7 +174,8 @@ def test_no_file_knows_a_machine():
 
 
 def test_make_test_compares_every_notebook():
-    shown = subprocess.run(["make", "-n", "--no-print-directory", "notebooks-check"], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = ["make", "-n", "--no-print-directory", "notebooks-check"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     recipe = shown.stdout.splitlines()[-1]
     for option in ("--nbval ", "--nbval-current-env", "--nbval-sanitize-with tests/nbval_sanitize.cfg", " notebooks"):
         assert option in recipe
