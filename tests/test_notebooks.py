@@ -1,5 +1,6 @@
 """The lessons are what the style guide asks for, and the nbval run over them sees every change."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from lessons import code, stream, write
 from nbformat import v4
 
-from medlab import course
+from medlab import course, exercises
 from medlab.hygiene import PROGRESS_BAR, hygiene, normalise
 
 ROOT = Path(__file__).parent.parent
@@ -42,6 +43,23 @@ def test_every_notebook_is_a_lesson():
 @pytest.mark.parametrize("lesson", LESSONS, ids=named)
 def test_a_lesson_keeps_the_rules(lesson):
     assert hygiene(lesson) == []
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=named)
+def test_every_exercise_cell_holds_its_stub_and_the_next_code_cell_checks_it(lesson):
+    cells = [cell for cell in nbformat.read(lesson, as_version=4).cells if cell.cell_type == "code"]
+    for cell, following in itertools.pairwise(cells):
+        if "exercise" in cell.metadata.get("tags", ()):
+            exercise = exercises.get(exercises.exercise_in(cell.source))
+            assert cell.source == exercises.stub_source(exercise.id)
+            call = f"exercises.{exercise.topic}.check_{exercise.name.removeprefix('my_')}({exercise.name})"
+            assert following.source.splitlines()[-1] == call
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=named)
+def test_with_every_solution_in_its_place_all_checks_say_correct(lesson, tmp_path):
+    run = course.execute(lesson, tmp_path / lesson.name, solved=True, limit_s=900)
+    assert run.error is None
 
 
 def test_full_runs_name_lessons_and_their_parameters():
