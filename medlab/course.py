@@ -185,6 +185,7 @@ def execute(
                 extra_arguments=["--log-level=CRITICAL"],
                 progress_bar={"desc": lesson.stem} if progress else False,
                 timeout_func=deadline.seconds_left,
+                on_cell_executed=memory.look,
             )
         except papermill.PapermillExecutionError as failure:
             error = f"{_place(notebook, failure.source)}: {failure.ename}: {failure.evalue}"
@@ -232,7 +233,7 @@ class _PeakMemory:
 
     def __init__(self) -> None:
         self.peak_mib: float | None = None
-        self._over = threading.Event()
+        self._over, self._looking = threading.Event(), threading.Lock()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> _PeakMemory:
@@ -243,12 +244,16 @@ class _PeakMemory:
         self._over.set()
         self._watcher.join()
 
-    def _watch(self) -> None:
-        this_process = psutil.Process()
-        while not self._over.wait(0.2):
-            for child in this_process.children(recursive=True):
+    def look(self, **_: object) -> None:
+        """Look once; called after every cell too, as a kernel may be gone before the watcher comes round again."""
+        with self._looking:
+            for child in psutil.Process().children(recursive=True):
                 with contextlib.suppress(psutil.Error, OSError):
                     self.peak_mib = max(self.peak_mib or 0.0, _peak_mib(child))
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.2):
+            self.look()
 
 
 def _peak_mib(process: psutil.Process) -> float:
@@ -289,11 +294,16 @@ def refresh(lesson: Path) -> Run:
         output = Path(folder, lesson.name)
         run = execute(lesson, output, progress=sys.stderr.isatty())
         if run.error is None:
-            text = nbformat.writes(normalise(nbformat.read(output, as_version=4)))
-            beside = lesson.with_suffix(".ipynb.new")
-            beside.write_text(text + "\n", encoding="utf-8")
-            beside.replace(lesson)
+            store(normalise(nbformat.read(output, as_version=4)), lesson)
     return run
+
+
+def store(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook in one piece: beside its place, then renamed; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.stem}.{os.getpid()}")
+    beside.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+    beside.replace(path)
 
 
 def main(names: list[str]) -> int:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import os
 import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
-from nbformat import NotebookNode, v4
+from nbformat import NotebookNode
 
 from medlab import course, exercises
 from medlab.hygiene import normalise
@@ -41,7 +40,8 @@ def build(kind: str, lessons: Iterable[Path], folder: Path) -> list[Path]:
     written = []
     for lesson in lessons:
         place = Path("source", lesson.stem, lesson.name) if kind == "nbgrader" else Path(lesson.name)
-        written.append(_write(make(lesson), folder / place))
+        course.store(make(lesson), folder / place)
+        written.append(folder / place)
     return written
 
 
@@ -123,11 +123,3 @@ def _without_outputs(notebook: NotebookNode) -> NotebookNode:
 
 def _read(path: Path) -> NotebookNode:
     return nbformat.read(path, as_version=4)
-
-
-def _write(notebook: NotebookNode, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}")
-    beside.write_text(v4.writes(notebook) + "\n", encoding="utf-8")
-    beside.replace(path)
-    return path

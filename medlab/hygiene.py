@@ -14,8 +14,9 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from medlab.plots import PNG_LIMIT_BYTES
+
 NOTEBOOK_LIMIT_BYTES = 1_500_000
-PNG_LIMIT_BYTES = 100_000
 CELL_LIMIT_LINES = 20
 IGNORED_SHARE = 0.25  # of the code cells may go uncompared
 TAGS = {"parameters", "exercise", "nbval-ignore-output", "gpu"}

@@ -10,14 +10,7 @@ from medlab import gpu, infer
 from medlab.gpu import Resident
 from medlab.models.unet import UNet
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Small networks lose more by waiting for a second thread than they gain."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Threshold(nn.Module):

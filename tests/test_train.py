@@ -17,14 +17,7 @@ from medlab.losses import cross_entropy_dice
 from medlab.models.unet import UNet
 from medlab.train import History, fit
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Small networks lose more by waiting for a second thread than they gain."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Blob:

@@ -10,14 +10,7 @@ from torch.nn import functional as F
 from medlab.losses import cross_entropy_dice
 from medlab.models.unet import UNet, parameter_count
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Small networks lose more by waiting for a second thread than they gain."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def expected_parameters(channels: int, classes: int, widths: tuple[int, ...], dims: int, *, skips: bool) -> int:
