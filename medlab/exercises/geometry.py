@@ -452,11 +452,11 @@ def my_slice_order(positions_mm: np.ndarray, row: np.ndarray, column: np.ndarray
 
 
 def _order_cases(rng: np.random.Generator) -> Iterator[Case]:
-    x, y, z = np.eye(3)
+    x, y, _ = np.eye(3)
     axial = np.array([[0.0, 0.0, 10.0], [0.0, 0.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 15.0]])
     yield case(axial[:3], x, y)
     yield case(axial, x, y)
-    yield case(axial[:, [2, 0, 1]] - 30.0, y, -z)  # sagittal, slices along -x
+    yield case(axial[:, [2, 0, 1]] - 30.0, y, np.array([0.0, 0.0, -1.0]))  # sagittal, slices along -x
     for _ in range(8):
         turned = _rotation(rng)
         places = np.outer(rng.permutation(int(rng.integers(4, 12))) * 2.5, np.cross(turned[0], turned[1]))
