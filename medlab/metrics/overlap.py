@@ -1,4 +1,4 @@
-"""Metrics on masks and label maps: what a result is judged by."""
+"""Dice: how much of two masks is shared."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["dice", "dice_per_class", "mean_dice"]
+from medlab.metrics.inputs import array_of, label_maps, masks
 
 
 def dice(prediction: Any, truth: Any) -> float:
@@ -26,12 +26,7 @@ def dice(prediction: Any, truth: Any) -> float:
 
     Source: Dice 1945, doi:10.2307/1932409. Built by hand in lesson 40.
     """
-    a, b = _array(prediction), _array(truth)
-    for name, mask in (("prediction", a), ("truth", b)):
-        if mask.dtype != np.bool_:
-            raise TypeError(f"{name} must be a bool mask, got {mask.dtype}: compare first, as in `labels == 1`")
-    if a.shape != b.shape:
-        raise ValueError(f"prediction and truth must have the same shape, got {a.shape} and {b.shape}")
+    a, b = masks(prediction, truth)
     total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
     return 2 * int(np.count_nonzero(a & b)) / total if total else 1.0
 
@@ -51,10 +46,7 @@ def dice_per_class(prediction: Any, truth: Any, classes: Sequence[int]) -> np.nd
         TypeError: if the labels are not integers.
         ValueError: if the shapes differ.
     """
-    a, b = _array(prediction), _array(truth)
-    for name, labels in (("prediction", a), ("truth", b)):
-        if labels.dtype.kind not in "iub":
-            raise TypeError(f"{name} must hold integer labels, got {labels.dtype}")
+    a, b = label_maps(prediction, truth)
     return np.array([dice(a == label, b == label) for label in classes])
 
 
@@ -70,12 +62,7 @@ def mean_dice(table: Any) -> float:
     Raises:
         ValueError: if the table is empty or is not two-dimensional.
     """
-    values = _array(table)
+    values = array_of(table)
     if values.ndim != 2 or values.size == 0:
         raise ValueError(f"table must be (cases, classes) with at least one of each, got shape {values.shape}")
     return float(values.mean(axis=1).mean())
-
-
-def _array(values: Any) -> np.ndarray:
-    """A numpy view of an array, or of a tensor on whatever device."""
-    return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
