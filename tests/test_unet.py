@@ -1,14 +1,15 @@
 """The U-Net: its shapes, its size, what it refuses, and that it can learn."""
 
+import itertools
+import re
 from itertools import pairwise
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from medlab.losses import cross_entropy_dice
-from medlab.models.unet import UNet, parameter_count
+from medlab.models.unet import UNet, depth_to_space, parameter_count, space_to_depth
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -58,10 +59,11 @@ def test_without_skips_the_output_does_not_see_the_first_level():
     assert kept[False] == 0
 
 
-def test_a_wrong_size_is_refused_with_the_size_that_fits():
-    model = UNet(1, 2, (2, 2, 2))
-    with pytest.raises(ValueError, match=r"3 levels every size must be a multiple of 4, got \(8, 10\); .* \(8, 12\)"):
-        model(torch.zeros(1, 1, 8, 10))
+@pytest.mark.parametrize(("size", "fits"), [((8, 10), (8, 12)), ((3, 9), (4, 12)), ((0, 8), (4, 8))])
+def test_a_wrong_size_is_refused_with_the_size_that_fits(size, fits):
+    said = f"3 levels every size must be a multiple of 4, got {size}; pad the images to {fits}"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        UNet(1, 2, (2, 2, 2))(torch.zeros(1, 1, *size))
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 8, 8), (1, 8, 8), (1, 1, 4, 8, 8)])
@@ -70,7 +72,9 @@ def test_wrong_channels_or_axes_are_refused(shape):
         UNet(1, 2, (2, 2))(torch.zeros(shape))
 
 
-@pytest.mark.parametrize("wrong", [{"in_channels": 0}, {"classes": 1}, {"widths": ()}, {"widths": (4, 0)}, {"dims": 4}])
+@pytest.mark.parametrize(
+    "wrong", [{"in_channels": 0}, {"classes": 1}, {"widths": ()}, {"widths": (4, 0)}, {"dims": 4}, {"fold": 0}]
+)
 def test_numbers_that_make_no_network_are_refused(wrong):
     with pytest.raises(ValueError, match="must be"):
         UNet(**{"in_channels": 1, "classes": 2, "widths": (4,), **wrong})
@@ -99,7 +103,40 @@ def test_every_parameter_gets_a_gradient():
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
-def test_parameter_count_leaves_out_what_is_frozen():
-    layer = nn.Linear(3, 2)
-    layer.bias.requires_grad_(False)
-    assert parameter_count(layer) == 6
+# Folding: half the size inside ----------------------------------------------------------------------------------------
+
+
+def test_folding_moves_every_neighbour_into_a_channel_of_its_own():
+    volume = torch.randn(2, 3, 4, 6, 8)
+    folded = space_to_depth(volume, 2)
+    assert folded.shape == (2, 24, 2, 3, 4)
+    for z, y, x in itertools.product(range(2), repeat=3):
+        channels = slice(4 * z + 2 * y + x, None, 8)
+        torch.testing.assert_close(folded[:, channels], volume[:, :, z::2, y::2, x::2], rtol=0, atol=0)
+    torch.testing.assert_close(depth_to_space(folded, 2), volume, rtol=0, atol=0)
+
+
+def test_folding_slices_is_torchs_pixel_shuffle():
+    images, maps = torch.randn(2, 3, 6, 9), torch.randn(2, 2 * 9, 4, 5)
+    torch.testing.assert_close(space_to_depth(images, 3), F.pixel_unshuffle(images, 3), rtol=0, atol=0)
+    torch.testing.assert_close(depth_to_space(maps, 3), F.pixel_shuffle(maps, 3), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("dims", "size"), [(2, (8, 24)), (3, (8, 16, 24))])
+def test_a_folded_network_is_a_plain_one_on_folded_images(dims, size):
+    torch.manual_seed(0)
+    folded = UNet(2, 3, (4, 6, 8), dims=dims, fold=2)
+    plain = UNet(2 * 2**dims, 3 * 2**dims, (4, 6, 8), dims=dims)
+    plain.load_state_dict(folded.state_dict())
+    assert (folded.multiple, plain.multiple) == (8, 4)
+    images = torch.randn(2, 2, *size)
+    logits = folded(images)
+    assert logits.shape == (2, 3, *size)
+    torch.testing.assert_close(logits, depth_to_space(plain(space_to_depth(images, 2)), 2))
+
+
+def test_a_wrong_size_for_a_folded_network_is_refused_with_the_size_that_fits():
+    with pytest.raises(
+        ValueError, match=r"2 levels and fold 3 every size must be a multiple of 6, got \(8, 12\); .* \(12, 12\)"
+    ):
+        UNet(1, 2, (2, 2), fold=3)(torch.zeros(1, 1, 8, 12))

@@ -1,0 +1,101 @@
+"""A 2D U-Net that remembers the slices before and after: the network of lesson 24.
+
+Source: Shi et al. 2015, arXiv:1506.04214, equation 3, without the weights from the cell to the gates (convolutional
+LSTM); Chen et al. 2016, arXiv:1609.01006 (U-Net per slice, bidirectional convolutional LSTM across slices).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from medlab.models.unet import UNet
+
+__all__ = ["ConvLSTM", "RecurrentUNet"]
+
+
+class ConvLSTM(nn.Module):
+    """The long short-term memory with convolutions for matrix products: state and gates are maps.
+
+    Args:
+        inputs: channels of the maps that come in.
+        hidden: channels of the maps that are remembered.
+    """
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        # Rows in the order of `recurrent.LSTMCell`: gates i, f, candidate g, gate o.
+        self.see = nn.Conv2d(inputs, 4 * hidden, kernel_size=3, padding=1)
+        self.remember = nn.Conv2d(hidden, 4 * hidden, kernel_size=3, padding=1, bias=False)
+
+    def forward(self, sequence: Tensor) -> Tensor:
+        """The hidden maps (B, T, hidden, H, W) of a sequence of maps (B, T, inputs, H, W)."""
+        batch, steps, _, height, width = sequence.shape
+        seen = self.see(sequence.flatten(0, 1)).unflatten(0, (batch, steps))  # (B, T, 4 * hidden, H, W), all at once
+        h = c = seen.new_zeros(batch, self.hidden, height, width)  # (B, hidden, H, W)
+        states = []
+        for step in range(steps):
+            i, f, g, o = (seen[:, step] + self.remember(h)).chunk(4, dim=1)  # (B, hidden, H, W) each
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)  # (B, hidden, H, W)
+            h = torch.sigmoid(o) * torch.tanh(c)  # (B, hidden, H, W)
+            states.append(h)
+        return torch.stack(states, dim=1)  # (B, T, hidden, H, W)
+
+
+class RecurrentUNet(nn.Module):
+    """A U-Net on every slice; at its lowest level a convolutional LSTM reads the slices up and down the volume.
+
+    What it reads is added to the lowest maps, so that slice-by-slice segmentation is where it starts from.
+
+    Args:
+        in_channels: channels of a slice.
+        classes: output channels, the background included.
+        widths: channels at every level, from the full resolution down; each level halves height and width.
+
+    Attributes:
+        dims: 3, it takes volumes.
+        multiple: height and width must be multiples of this, 2 ** (levels - 1); the depth is free.
+        hidden: channels that each direction remembers, half of the lowest level's.
+
+    Raises:
+        ValueError: for a number that makes no network.
+
+    Built by hand in lesson 24.
+    """
+
+    def __init__(self, in_channels: int, classes: int, widths: Sequence[int] = (16, 32, 64)) -> None:
+        super().__init__()
+        self.unet = UNet(in_channels, classes, widths)
+        self.in_channels, self.classes, self.widths, self.dims = in_channels, classes, self.unet.widths, 3
+        self.multiple = self.unet.multiple
+        lowest = self.widths[-1]
+        self.hidden = max(1, lowest // 2)
+        self.up_the_volume = ConvLSTM(lowest, self.hidden)
+        self.down_the_volume = ConvLSTM(lowest, self.hidden)
+        self.merge = nn.Conv2d(2 * self.hidden, lowest, kernel_size=1)
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """Logits (B, classes, D, H, W) of volumes (B, in_channels, D, H, W).
+
+        Raises:
+            ValueError: if the channels or the sizes do not fit; the message says which would.
+        """
+        if volumes.ndim != 5 or volumes.shape[1] != self.in_channels or volumes.shape[2] == 0:
+            raise ValueError(
+                f"volumes must be (B, C, D, H, W) with C = {self.in_channels} and a slice at least, "
+                f"got shape {tuple(volumes.shape)}"
+            )
+        split = volumes.shape[0], volumes.shape[2]
+        slices = volumes.transpose(1, 2).flatten(0, 1)  # (B * D, C, H, W)
+        self.unet.check(slices)
+        maps = self.unet.contract(slices)  # (B * D, widths[level], H / 2**level, W / 2**level), level by level
+        lowest = maps[-1].unflatten(0, split)  # (B, D, widths[-1], h, w)
+        up = self.up_the_volume(lowest)  # (B, D, hidden, h, w)
+        down = self.down_the_volume(lowest.flip(1)).flip(1)  # (B, D, hidden, h, w)
+        context = torch.cat([up, down], dim=2).flatten(0, 1)  # (B * D, 2 * hidden, h, w)
+        maps[-1] = maps[-1] + self.merge(context)  # (B * D, widths[-1], h, w)
+        logits = self.unet.expand(maps)  # (B * D, classes, H, W)
+        return logits.unflatten(0, split).transpose(1, 2)  # (B, classes, D, H, W)
