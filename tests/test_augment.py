@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from medlab.augment import Augment, affine, brightness, contrast, flip, gamma, noise
+from medlab.augment import Augment, brightness, contrast, deform, flip, gamma, noise
 
 NOTHING = Augment(
     rotation_degrees=0, scale_percent=0, shift_percent=0, brightness=0, contrast_percent=0, gamma_percent=0, noise=0
@@ -42,7 +42,7 @@ def test_strength_zero_changes_nothing_to_the_bit(size):
 @pytest.mark.parametrize("size", SIZES)
 def test_image_and_labels_move_together(size):
     images, labels = block(size)
-    moved, truth = affine(images, labels, chance(), rotation_degrees=30, scale_percent=20, shift_percent=10)
+    moved, truth = deform(images, labels, chance(), rotation_degrees=30, scale_percent=20, shift_percent=10)
     assert not torch.equal(truth, labels)
     # Linear and nearest agree except at the rim of the block, where linear passes one half.
     agree = ((moved[:, 0] > 0.5) == (truth == 1)).float().mean()
@@ -54,7 +54,7 @@ def test_image_and_labels_move_together(size):
 @pytest.mark.parametrize("size", SIZES)
 def test_labels_never_take_a_new_value(size):
     labels = torch.randint(0, 2, (4, *size)) * 5
-    _, truth = affine(torch.zeros(4, 1, *size), labels, chance(), rotation_degrees=45, scale_percent=30)
+    _, truth = deform(torch.zeros(4, 1, *size), labels, chance(), rotation_degrees=45, scale_percent=30)
     assert truth.dtype == torch.long
     assert set(truth.unique().tolist()) <= {0, 5}
 
@@ -62,14 +62,14 @@ def test_labels_never_take_a_new_value(size):
 def test_every_channel_and_every_slice_moves_alike():
     images, labels = block((12, 20))
     stacked = images.repeat(1, 3, 1, 1)
-    moved, _ = affine(stacked, labels, chance(), rotation_degrees=30, shift_percent=10)
+    moved, _ = deform(stacked, labels, chance(), rotation_degrees=30, shift_percent=10)
     assert torch.equal(moved[:, 0], moved[:, 1])
     assert torch.equal(moved[:, 0], moved[:, 2])
 
 
 def test_each_image_of_the_batch_draws_its_own_change():
     images, labels = block((12, 20), batch=4)
-    moved, _ = affine(images, labels, chance(), rotation_degrees=30, shift_percent=10)
+    moved, _ = deform(images, labels, chance(), rotation_degrees=30, shift_percent=10)
     assert not any(torch.equal(moved[0], moved[i]) for i in range(1, 4))
 
 
@@ -85,7 +85,10 @@ def test_the_seed_decides(size):
 
 def fixed(monkeypatch, value: float) -> None:
     """Make every even draw `value`, so that the change is the largest and known."""
-    monkeypatch.setattr("medlab.augment._even", lambda like, shape, _: torch.full(shape, value, dtype=like.dtype))
+    for module in ("space", "grey"):
+        monkeypatch.setattr(
+            f"medlab.augment.{module}.even", lambda like, shape, _: torch.full(shape, value, dtype=like.dtype)
+        )
 
 
 def test_rotation_turns_by_the_angle_and_keeps_shape_in_a_patch_that_is_not_square(monkeypatch):
@@ -93,7 +96,7 @@ def test_rotation_turns_by_the_angle_and_keeps_shape_in_a_patch_that_is_not_squa
     labels = torch.zeros(1, 41, 81, dtype=torch.long)
     labels[0, 20, 40:56] = 1  # a line of 15 pixels from the centre along x
     images = labels.unsqueeze(1).float()
-    _, truth = affine(images, labels, chance(), rotation_degrees=90)
+    _, truth = deform(images, labels, chance(), rotation_degrees=90)
     down, across = (truth[0] == 1).nonzero().T
     assert across.unique().tolist() == [40]  # now along y
     assert len(down) in (15, 16, 17)
@@ -111,7 +114,7 @@ def test_rotation_in_3d_keeps_distances_in_a_patch_that_is_not_cubic(axis):
         spot[axis] += step
         ends.append(spot)
         labels[(0, *(slice(n - 1, n + 2) for n in spot))] = len(ends)
-    _, truth = affine(labels.unsqueeze(1).float(), labels, chance(4), rotation_degrees=40)
+    _, truth = deform(labels.unsqueeze(1).float(), labels, chance(4), rotation_degrees=40)
     assert not torch.equal(truth, labels)
     distance = (centre_of(truth[0] == 1) - centre_of(truth[0] == 2)).norm()
     assert distance == pytest.approx(14, abs=0.7)
@@ -122,7 +125,7 @@ def test_scale_changes_every_length_by_the_percentage(monkeypatch, sign):
     fixed(monkeypatch, sign)
     labels = torch.zeros(1, 60, 80, dtype=torch.long)
     labels[0, 20:40, 20:60] = 1
-    _, truth = affine(labels.unsqueeze(1).float(), labels, chance(), scale_percent=20)
+    _, truth = deform(labels.unsqueeze(1).float(), labels, chance(), scale_percent=20)
     rows, columns = (truth[0] == 1).nonzero().T
     assert (rows.max() - rows.min() + 1).item() == pytest.approx(20 * (1 + 0.2 * sign), abs=1)
     assert (columns.max() - columns.min() + 1).item() == pytest.approx(40 * (1 + 0.2 * sign), abs=1)
@@ -131,7 +134,7 @@ def test_scale_changes_every_length_by_the_percentage(monkeypatch, sign):
 def test_shift_is_a_percentage_of_the_patch(monkeypatch):
     fixed(monkeypatch, 1.0)
     images, labels = block((20, 40), batch=1)
-    moved, truth = affine(images, labels, chance(), shift_percent=10)
+    moved, truth = deform(images, labels, chance(), shift_percent=10)
     assert torch.equal(truth[0, :-2, :-4], labels[0, 2:, 4:])
     assert_close(moved[0, 0, :-2, :-4], images[0, 0, 2:, 4:])
 
@@ -207,7 +210,7 @@ def test_noise_has_no_more_than_its_standard_deviation():
 )
 def test_a_strength_out_of_range_is_refused(name, value):
     with pytest.raises(ValueError, match=rf"{name} must be 0 to \d+, got {value}"):
-        affine(torch.zeros(1, 1, 4, 6), torch.zeros(1, 4, 6, dtype=torch.long), chance(), **{name: value})
+        deform(torch.zeros(1, 1, 4, 6), torch.zeros(1, 4, 6, dtype=torch.long), chance(), **{name: value})
 
 
 def test_axes_and_shapes_that_do_not_fit_are_refused():
@@ -215,4 +218,4 @@ def test_axes_and_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"axes must be 0 to 1 for images \(1, 1, 4, 6\), got 2"):
         flip(images, torch.zeros(1, 4, 6), chance(), axes=(2,))
     with pytest.raises(ValueError, match=r"got \(1, 1, 4, 6\) and \(1, 6, 4\)"):
-        affine(images, torch.zeros(1, 6, 4), chance(), rotation_degrees=5)
+        deform(images, torch.zeros(1, 6, 4), chance(), rotation_degrees=5)

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch.testing import assert_close
 
 from medlab import gpu
 from medlab.gpu import Resident, normalise
+from medlab.gpu.places import Places
 
 CPU = torch.device("cpu")
 SIZES = [(5, 20, 9), (7, 14, 12), (6, 17, 10)]  # (D, H, W), none a multiple of 8
@@ -187,6 +189,11 @@ def test_rare_classes_and_all_cases_are_drawn():
     assert set(data.last_cases.tolist()) == {0, 1, 2}
 
 
+def test_labelled_voxels_are_found_in_padded_volumes():
+    data = Resident(made(), dims=3, patch=(1, 1, 1), multiple=8, foreground=1.0)
+    assert data.batch(200)[1].flatten().all()
+
+
 def test_a_cohort_without_foreground_still_deals():
     cases = made()
     for case in cases:
@@ -254,3 +261,70 @@ def test_bad_cohorts_are_refused_by_name():
         Resident([Case("b-17", volume, np.zeros((3, 4, 5), np.uint8))], patch=(16, 20))
     with pytest.raises(ValueError, match="patch must be 2 sizes"):
         Resident([Case("b-17", volume, np.zeros((3, 4, 5), np.uint8))], patch=(3, 4, 4))
+
+
+def test_positions_beyond_the_range_of_int16_are_kept():
+    size = (1, 40_000, 8)
+    truth = np.zeros(size, np.uint8)
+    truth[0, 39_990, 4] = 1
+    case = Case("a", np.random.default_rng(0).normal(size=size).astype(np.float32), truth)
+    data = Resident([case], context=0, patch=(8, 8), multiple=1, foreground=1.0)
+    _, labels = data.batch(4)
+    assert labels.flatten(1).sum(1).tolist() == [1, 1, 1, 1]
+
+
+def test_cases_beyond_the_range_of_int16_are_kept():
+    labels = [np.zeros((1, 1, 2), np.uint8)] * 33_000
+    labels[-1] = np.ones((1, 1, 2), np.uint8)
+    places = Places(
+        SimpleNamespace(labels=labels, classes=2), dims=3, patch=(1, 1, 1), multiple=1, foreground=1.0, device=CPU
+    )
+    case, corner = places.draw(8, torch.Generator().manual_seed(0))
+    assert case.tolist() == [32_999] * 8
+    assert set(corner[:, 2].tolist()) == {0, 1}
+
+
+def test_a_batch_beyond_the_memory_says_what_to_lower():
+    data = Resident(made(), multiple=8)
+    with pytest.raises(torch.OutOfMemoryError, match=r"a batch of \d+ does not fit: lower the batch size or the patch"):
+        data.batch(2**45)
+    assert data.batch(2)[0].shape == (2, 3, 24, 16)
+
+
+def test_a_cohort_beyond_the_memory_points_to_prefetch(monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Resident, "_fill", full)
+    with pytest.raises(torch.OutOfMemoryError, match=r"3 volumes take 0\.0 GiB on cpu: take gpu\.Prefetch"):
+        Resident(made())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dims": 4}, "dims must be 2 or 3"),
+        ({"multiple": 0}, "multiple at least 1"),
+        ({"foreground": 1.5}, "foreground 0 to 1"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Resident(made(), **options)
+
+
+def test_a_batch_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="size must be at least 1, got 0"):
+        Resident(made(), multiple=8).batch(0)
+
+
+def test_a_value_that_is_not_finite_is_refused_by_name():
+    case = made()[1]
+    case.volume[0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"case-1: volume must hold finite numbers"):
+        Resident([case])
+
+
+def test_one_case_is_a_cohort():
+    images, _ = Resident(made(SIZES[:1]), multiple=8).batch(3)
+    assert images.shape == (3, 3, 24, 16)
