@@ -12,7 +12,7 @@ from typing import Any
 from nbconvert.preprocessors import ExecutePreprocessor
 from nbformat import NotebookNode
 
-from medlab.viewer.widget import PAGE_VARIABLE
+from medlab.viewer.bundle import PAGE_VARIABLE
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -15,8 +14,8 @@ import anywidget
 import numpy as np
 import traitlets as t
 
+from medlab.viewer.bundle import bundle
 from medlab.viewer.page import PAGE
-from medlab.viewer.widget import PAGE_VARIABLE
 
 if TYPE_CHECKING:
     import PIL.ImageDraw
@@ -147,20 +146,7 @@ class KernelEditor(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget, and what stands in for it where there is none: a picture and a line of text."""
-        data = {
-            "text/plain": self.alt,
-            "image/png": base64.b64encode(still_png(self)).decode(),
-            "application/vnd.jupyter.widget-view+json": {
-                "version_major": 2,
-                "version_minor": 0,
-                "model_id": self.model_id,
-            },
-        }
-        if os.environ.get(PAGE_VARIABLE) == "page":
-            style = "width: 100%; height: 560px; border: 0; color-scheme: light dark"
-            page = escape(page_html(self), quote=True)
-            data["text/html"] = f'<iframe title="{escape(self.alt)}" style="{style}" srcdoc="{page}"></iframe>'
-        return data, {"image/png": {"alt": self.alt}}
+        return bundle(self, still_png(self), lambda: page_html(self), height_px=560)
 
 
 def _checked_picture(picture: np.ndarray) -> np.ndarray:

@@ -88,13 +88,6 @@ def html(viewer: Viewer, *, max_mb: float | None = None) -> str:
     return PAGE.format(title=title, css=css, data=text, script=script)
 
 
-def iframe(viewer: Viewer) -> str:
-    """The page in a frame, as an exported notebook holds it."""
-    page = escaping.escape(html(viewer, max_mb=FRAME_MB), quote=True)
-    style = "width: 100%; height: 640px; border: 0; color-scheme: light dark"
-    return f'<iframe title="{escaping.escape(viewer.alt)}" style="{style}" srcdoc="{page}"></iframe>'
-
-
 def _state(viewer: Viewer, wire: Wire) -> dict[str, Any]:
     """What the widget would hold in its traits."""
     roi = viewer.roi

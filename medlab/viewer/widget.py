@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import os
 import sys
 import uuid
 from collections.abc import Callable, Sequence
@@ -17,12 +15,12 @@ import SimpleITK as sitk
 import traitlets as t
 
 from medlab import images
+from medlab.viewer.bundle import bundle
 from medlab.viewer.scene import Labels, Scene, resolve_window
 from medlab.viewer.standin import still_png
 from medlab.viewer.wire import Chunk, Wire, edited
 
 HERE = Path(__file__).parent
-PAGE_VARIABLE = "MEDLAB_VIEWER"  # "page": outputs also carry a page that works without a kernel, for exported notebooks
 
 
 @dataclass(frozen=True)
@@ -193,18 +191,12 @@ class Viewer(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget, and what stands in for it where there is none: a picture and a line of text."""
-        png = still_png(self.scene, self.wire, tuple(self._index))
-        widget = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        data = {
-            "text/plain": self.alt,
-            "image/png": base64.b64encode(png).decode(),
-            "application/vnd.jupyter.widget-view+json": widget,
-        }
-        if os.environ.get(PAGE_VARIABLE) == "page":
-            from medlab.viewer.page import iframe
+        return bundle(self, still_png(self.scene, self.wire, tuple(self._index)), self._page)
 
-            data["text/html"] = iframe(self)
-        return data, {"image/png": {"alt": self.alt}}
+    def _page(self) -> str:
+        from medlab.viewer.page import FRAME_MB, html
+
+        return html(self, max_mb=FRAME_MB)
 
     def _push(self, chunks: list[Chunk]) -> None:
         for chunk, packed in self.wire.packed(chunks):
