@@ -1,10 +1,10 @@
-"""The `medlab` command: doctor, data, run, course, progress."""
+"""The `medlab` command: doctor, data, run, zoo, course, progress."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import medlab
@@ -73,6 +73,19 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--limit", type=float, metavar="MINUTES", help="stop a lesson after this long (30, full run 240)")
     run.set_defaults(command=_run)
 
+    zoo = commands.add_parser("zoo", help="list, show and train the models that come with medlab")
+    actions = zoo.add_subparsers(required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="the models, with task, data, licence, size and held-out score")
+    listing.set_defaults(command=_zoo_list)
+    show = actions.add_parser("show", help="the card of one model: data, recipe, scores, known failures")
+    show.add_argument("name", metavar="NAME")
+    show.set_defaults(command=_zoo_show)
+    train = actions.add_parser("train", help="train a model by its recipe, score it, and write its weights and card")
+    train.add_argument("name", metavar="NAME")
+    train.add_argument("--output", type=Path, help="folder to write into (build/zoo/NAME)")
+    train.add_argument("--steps", type=int, help="fewer training steps than the recipe's, to try it out")
+    train.set_defaults(command=_zoo_train)
+
     course = commands.add_parser("course", help="write the lessons in a form to hand out")
     course.add_argument("kind", choices=("student", "solved", "nbgrader"), help="without outputs; solved; for nbgrader")
     course.add_argument("lessons", metavar="LESSON", nargs="*", help="30, 30_unet_2d or 30_unet_2d.ipynb; none: all")
@@ -94,12 +107,15 @@ def _doctor(options: argparse.Namespace) -> int:
 def _data_list(options: argparse.Namespace) -> int:
     from medlab import manifests
 
-    columns = ("name", "modality", "anatomy", "task", "licence", "size", "here")
-    rows = [columns, *([row[column] for column in columns] for row in manifests.table())]
+    _print_table(("name", "modality", "anatomy", "task", "licence", "size", "here"), manifests.table())
+    return 0
+
+
+def _print_table(columns: Sequence[str], table: Sequence[Mapping[str, str]]) -> None:
+    rows = [columns, *([row[column] for column in columns] for row in table)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return 0
 
 
 def _data_show(options: argparse.Namespace) -> int:
@@ -157,6 +173,29 @@ def _chosen(names: Sequence[str]) -> list[Path]:
 
     lessons = course.find(course.notebooks_folder())
     return [course.resolve(name, lessons) for name in names] or lessons
+
+
+def _zoo_list(options: argparse.Namespace) -> int:
+    from medlab.zoo import cards
+
+    _print_table(("name", "task", "data", "licence", "size", "score"), cards.table())
+    return 0
+
+
+def _zoo_show(options: argparse.Namespace) -> int:
+    from medlab.zoo import cards
+
+    print(cards.read(options.name))
+    return 0
+
+
+def _zoo_train(options: argparse.Namespace) -> int:
+    from medlab.zoo import making
+
+    folder = options.output or Path("build", "zoo", options.name)
+    print(making.make(options.name, folder, steps=options.steps, progress=sys.stderr.isatty()))
+    print(f"\nWritten into {folder}")
+    return 0
 
 
 def _course(options: argparse.Namespace) -> int:
