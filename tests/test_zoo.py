@@ -115,6 +115,12 @@ def test_create_refuses_what_the_network_does_not_have():
         zoo.create("unet2d-brain", classes=1)
 
 
+def test_the_same_weights_make_the_same_file(tmp_path):
+    weights.write(weights.pack(zoo.create("lstm-ecg"), "lstm-ecg"), tmp_path / "w.safetensors")
+    with safe_open(tmp_path / "w.safetensors", "pt") as file:
+        assert file.metadata() == {"name": "lstm-ecg"}  # of several entries the order is drawn anew in every process
+
+
 # Shipped weights ------------------------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ def pack(model: nn.Module, name: str) -> bytes:
     for key, tensor in model.state_dict().items():
         half = tensor.ndim >= 2 and tensor.is_floating_point()
         tensors[key] = tensor.detach().cpu().to(STORED if half else tensor.dtype).contiguous()
-    return save(tensors, metadata={"name": name, "framework": "medlab"})
+    return save(tensors, metadata={"name": name})  # one entry: several would come in any order, and change the checksum
 
 
 def write(content: bytes, path: Path) -> dict[str, Any]:
