@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 300 --nbval-sanitize-with tests/nbval_sanitize.cfg
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Two test workers on two cores: threads of their own would only wait for one another.
+unit notebooks-check: export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lab run test lint unit notebooks-check notebooks bench constraints clean

@@ -10,9 +10,13 @@ import SimpleITK as sitk
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
+from sklearn import metrics as sklearn_metrics
 from torch.nn import functional as F
 
-from medlab.exercises import backprop, convolution, geometry, start, unet
+from medlab import metrics
+from medlab.exercises import backprop, cnn, convolution, geometry, masks, recurrent, start, unet
+from medlab.zoo import examples
 
 quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 seeds = st.integers(0, 2**32 - 1)
@@ -184,6 +188,45 @@ def test_adam_is_torchs_over_several_steps(steps: int, rate: float, scale: float
     close(square, optimiser.state[theirs]["exp_avg_sq"])
 
 
+# Lesson 22
+
+
+@quick
+@given(seed=seeds, size=st.integers(2, 40))
+def test_confusion_and_auc_are_scikit_learns(seed: int, size: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = rng.permutation(np.arange(size) < rng.integers(1, size))
+    scores = np.round(rng.random(size) + 0.3 * truth, 1)  # with ties
+    assert cnn.my_auc(scores, truth) == pytest.approx(sklearn_metrics.roc_auc_score(truth, scores))
+    expected = sklearn_metrics.confusion_matrix(truth, scores > 0.5, labels=[False, True])
+    assert cnn.my_confusion(truth, scores > 0.5).tolist() == expected.tolist()
+
+
+@quick
+@given(shape=st.tuples(*(st.integers(2, 5),) * 4), seed=seeds, eps=st.sampled_from([1e-5, 0.1]))
+def test_batch_norm_is_torchs(shape: tuple[int, ...], seed: int, eps: float) -> None:
+    rng = np.random.default_rng(seed)
+    maps, scale, shift = 3 + 2 * rng.normal(size=shape), rng.normal(size=shape[1]), rng.normal(size=shape[1])
+    expected = F.batch_norm(tensor(maps), None, None, tensor(scale), tensor(shift), training=True, eps=eps)
+    close(cnn.my_batch_norm(maps, scale, shift, eps), expected)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.2, 0.5, 0.9])
+def test_dropout_keeps_the_mean_and_leaves_out_the_share(rate: float) -> None:
+    draws = (np.arange(1000.0)[None] + 0.5) / 1000  # evenly over [0, 1)
+    kept = cnn.my_dropout(np.full((1, 1000), 2.0), draws, rate, True)
+    assert kept.mean() == pytest.approx(2)
+    assert (kept == 0).mean() == pytest.approx(rate)
+    assert (cnn.my_dropout(draws, draws, rate, False) == draws).all()
+
+
+def test_early_stop_waits_for_its_patience_and_keeps_the_best_round() -> None:
+    losses = [3.0, 2.0, 2.5, 1.9, 2.1, 2.2, 0.5]
+    assert cnn.my_early_stop(losses, 1) == (1, 2)
+    assert cnn.my_early_stop(losses, 2) == (3, 5)
+    assert cnn.my_early_stop(losses, 3) == (6, 6)
+
+
 # Lesson 10
 
 
@@ -347,3 +390,126 @@ def test_patient_split_has_every_slice_once_and_no_patient_twice(count: int, sha
 def test_patient_split_differs_between_seeds() -> None:
     patients = [f"P{n}" for n in range(30)]
     assert unet.my_patient_split(patients, 0.3, 0) != unet.my_patient_split(patients, 0.3, 1)
+
+
+# Lesson 40
+
+
+def two_masks(seed: int, ndim: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    shape = rng.integers(2, 8, ndim)
+    shares = rng.choice([0, 0.1, 0.5, 0.9, 1], 2)
+    return rng.random(shape) < shares[0], rng.random(shape) < shares[1]
+
+
+@quick
+@given(seed=seeds, ndim=st.integers(2, 3))
+def test_overlap_is_medlabs(seed: int, ndim: int) -> None:
+    prediction, truth = two_masks(seed, ndim)
+    report = metrics.evaluate(prediction, truth, label_names={1: "mask"})["mask"]
+    assert masks.my_overlap(prediction, truth) == pytest.approx(
+        [report[name] for name in ("dice", "iou", "precision", "recall")]
+    )
+
+
+@quick
+@given(seed=seeds, ndim=st.integers(2, 3))
+def test_surface_is_what_an_erosion_takes_away(seed: int, ndim: int) -> None:
+    mask, _ = two_masks(seed, ndim)
+    np.testing.assert_array_equal(masks.my_surface(mask), mask & ~ndimage.binary_erosion(mask))
+
+
+@quick
+@given(seed=seeds, ndim=st.integers(2, 3), tolerance_mm=st.sampled_from([0.0, 0.5, 1.0, 2.3]))
+def test_hd95_and_surface_dice_are_medlabs(seed: int, ndim: int, tolerance_mm: float) -> None:
+    prediction, truth = two_masks(seed, ndim)
+    spacing_mm = (3.0, 0.7, 1.1)[-ndim:]
+    distances = metrics.surface_distances(prediction, truth, spacing_mm)
+    surfaces = masks.my_surface(prediction), masks.my_surface(truth)
+    assert masks.my_hd95(*surfaces, spacing_mm) == pytest.approx(distances.hausdorff_mm(95))
+    both = distances.prediction_to_truth_mm, distances.truth_to_prediction_mm
+    assert masks.my_surface_dice(*both, tolerance_mm) == pytest.approx(distances.surface_dice(tolerance_mm))
+
+
+@quick
+@given(seed=seeds, ndim=st.integers(2, 3))
+def test_lesions_are_counted_as_medlab_does(seed: int, ndim: int) -> None:
+    prediction, truth = two_masks(seed, ndim)
+    found = metrics.lesion_counts(prediction, truth)
+    numbered = [ndimage.label(mask, np.ones((3,) * ndim))[0] for mask in (prediction, truth)]
+    wanted = found.true_positives, found.false_negatives, found.false_positives
+    assert masks.my_lesion_counts(*numbered) == wanted
+
+
+# Lesson 23
+
+sizes = st.integers(1, 6)
+
+
+@quick
+@given(b=sizes, n=sizes, h=sizes, seed=seeds)
+def test_rnn_step_is_torchs_cell(b: int, n: int, h: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, state = rng.normal(size=(b, n)), rng.normal(size=(b, h))
+    weights = rng.normal(size=(h, n)), rng.normal(size=(h, h)), rng.normal(size=h)
+    theirs = torch.rnn_tanh_cell(*map(tensor, (x, state, *weights)), torch.zeros(h, dtype=torch.float64))
+    close(recurrent.my_rnn_step(x, state, *weights), theirs)
+
+
+def test_the_published_recurrent_step_is_a_vector_of_three() -> None:
+    weight_ih = np.array([[0.1, 0.1], [0.2, 0.2], [0.3, 0.3]])
+    x, state = np.array([[1.0, 2.0]]), np.array([[0.1, 0.2, 0.3]])
+    step = recurrent.my_rnn_step(x, state, weight_ih, np.full((3, 3), 0.5), np.zeros(3))
+    close(np.arctanh(step), torch.tensor([[0.6, 0.9, 1.2]], dtype=torch.float64))  # all positive: ReLU changes nothing
+
+
+@quick
+@given(steps=sizes, n=sizes, h=sizes, seed=seeds)
+def test_rnn_gradients_are_those_of_autograd(steps: int, n: int, h: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, start, pull = rng.normal(size=(steps, n)), rng.normal(size=h), rng.normal(size=(steps, h))
+    weights = [tensor(rng.normal(size=size)).requires_grad_() for size in ((h, n), (h, h), (h,))]
+    states = [tensor(start)]
+    for row in tensor(x):
+        states.append(torch.tanh(weights[0] @ row + weights[1] @ states[-1] + weights[2]))
+    (torch.stack(states[1:]) * tensor(pull)).sum().backward()
+    values = torch.stack(states).detach().numpy()
+    for ours, weight in zip(
+        recurrent.my_rnn_gradients(x, values, pull, weights[1].detach().numpy()), weights, strict=True
+    ):
+        close(ours, weight.grad)
+
+
+@quick
+@given(h=sizes, n=sizes, limit=st.floats(0.1, 10), seed=seeds)
+def test_clip_is_torchs(h: int, n: int, limit: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pair = rng.normal(size=(h, n)), rng.normal(size=(h, h))
+    parameters = [torch.nn.Parameter(torch.zeros(array.shape, dtype=torch.float64)) for array in pair]
+    for parameter, array in zip(parameters, pair, strict=True):
+        parameter.grad = tensor(array.copy())
+    torch.nn.utils.clip_grad_norm_(parameters, limit)
+    for ours, parameter in zip(recurrent.my_clip(*pair, limit), parameters, strict=True):
+        np.testing.assert_allclose(ours, parameter.grad, rtol=1e-4)  # torch adds 1e-6 to the length
+
+
+@quick
+@given(b=sizes, n=sizes, h=sizes, seed=seeds)
+def test_lstm_step_is_torchs_cell(b: int, n: int, h: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, state, memory = rng.normal(size=(b, n)), rng.normal(size=(b, h)), rng.normal(size=(b, h))
+    weights = rng.normal(size=(4 * h, n)), rng.normal(size=(4 * h, h)), rng.normal(size=4 * h)
+    cell = torch.nn.LSTMCell(n, h).double()
+    names = "weight_ih", "weight_hh", "bias_ih"
+    cell.load_state_dict(dict(zip(names, map(tensor, weights), strict=True)) | {"bias_hh": torch.zeros(4 * h)})
+    theirs = cell(tensor(x), (tensor(state), tensor(memory)))
+    for ours, expected in zip(recurrent.my_lstm_step(x, state, memory, *weights), theirs, strict=True):
+        close(ours, expected.detach())
+
+
+@quick
+@given(n=st.integers(1, 30), seed=seeds)
+def test_beat_scores_are_the_zoos(n: int, seed: int) -> None:
+    prediction, truth = np.random.default_rng(seed).integers(0, 3, (2, n))
+    for label, expected in examples.beat_scores(prediction, truth).items():
+        assert recurrent.my_beat_scores(prediction, truth, label) == pytest.approx(expected[:2])
