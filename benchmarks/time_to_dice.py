@@ -86,7 +86,7 @@ class Clock:
 def ours(cohort: Any, seed: int, steps: int) -> Run:
     gpu.seed(seed)
     augment = Augment(rotation_degrees=15, scale_percent=15, shift_percent=5)
-    data = gpu.Resident(cohort.train, dims=3, patch=PATCH, foreground=0, augment=augment)
+    data = gpu.Resident(cohort.train, dims=3, patch=PATCH, foreground=0.5, augment=augment)
     held_out = gpu.Resident(cohort.validation, dims=3)
     model = UNet(1, CLASSES, (32, 64, 128), dims=3, fold=2)
     infer.dice_table(model, held_out)  # warms up
@@ -114,7 +114,7 @@ def transforms() -> tuple[Any, Any]:
     keys = ["image", "label"]
     fixed = [mt.ToTensord(keys), mt.NormalizeIntensityd("image"), mt.SpatialPadd(keys, PADDED)]
     chance = [
-        mt.RandSpatialCropd(keys, PATCH, random_size=False),
+        mt.RandCropByPosNegLabeld(keys, "label", PATCH, pos=1, neg=1, num_samples=1),
         mt.RandAffined(
             keys,
             prob=1.0,
@@ -125,8 +125,8 @@ def transforms() -> tuple[Any, Any]:
             padding_mode="zeros",
             cache_grid=True,
         ),
-        mt.RandShiftIntensityd("image", 0.1, prob=1.0),
-        mt.RandScaleIntensityd("image", 0.15, prob=1.0),
+        mt.RandShiftIntensityd("image", 0.2, prob=1.0),
+        mt.RandScaleIntensityd("image", 0.2, prob=1.0),
         mt.RandGaussianNoised("image", prob=1.0, std=0.1),
     ]
     return mt.Compose([*fixed, *chance]), mt.Compose(fixed[:2])
