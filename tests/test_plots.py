@@ -1,9 +1,14 @@
 """Figures: what they draw, that axes are named, that colours stay apart."""
 
-import matplotlib.pyplot as plt
-import pytest
+import re
 
-from medlab import plots
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from medlab import gpu, plots, train
+from medlab.models.cnn import CNN
 from medlab.train import History
 
 
@@ -48,3 +53,87 @@ def test_without_validation_there_is_one_panel():
 def test_an_empty_history_is_refused():
     with pytest.raises(ValueError, match="history must hold at least one step, got none"):
         plots.learning_curve(History())
+
+
+def points(live: plots.LiveCurve) -> list[np.ndarray]:
+    """What the widget's picture draws: (points, 2) in pixels a curve."""
+    lines = re.findall(r'<polyline points="([^"]*)"', live._widget.value)
+    return [np.array([pair.split(",") for pair in line.split()], float).reshape(-1, 2) for line in lines]
+
+
+def clock(monkeypatch, ticks):
+    monkeypatch.setattr(plots, "perf_counter", iter(ticks).__next__)
+
+
+def test_the_live_curve_draws_every_round_where_it_belongs():
+    live = plots.LiveCurve(4, "two curves")
+    live.draw(training=[2.0, 1.0, 0.5, 0.0], validation=[1.0, 1.0, 1.0, 1.0])
+    training, validation = points(live)
+    assert "two curves" in live._widget.value
+    assert "training 0.000" in live._widget.value
+    assert np.diff(training[:, 0]) == pytest.approx(np.diff(training[:, 0])[0], abs=0.11)  # evenly spaced
+    highest, lowest = training[0, 1], training[-1, 1]
+    assert highest < lowest  # pixels are counted downwards
+    assert validation[:, 1] == pytest.approx((highest + lowest) / 2)  # 1 is half of 2
+
+
+def test_the_live_curve_of_a_training_shows_group_means_and_validations():
+    live = plots.LiveCurve(300)
+    live(History(losses=[1.0, 3.0] * 150, validation_steps=[150, 300], validation_dice=[0.5, 1.0]))
+    loss, validation = points(live)
+    assert len(loss) == 150
+    assert np.ptp(loss[:, 1]) == 0  # each mean is 2
+    assert validation[:, 0] == pytest.approx([(loss[-1, 0] + 34) / 2, loss[-1, 0]], abs=0.11)
+    assert "validation 1.000" in live._widget.value
+
+
+def test_a_value_that_is_not_finite_leaves_a_gap():
+    live = plots.LiveCurve(3)
+    live.draw(loss=[1.0, np.nan, np.inf])
+    assert points(live)[0].shape == (1, 2)
+    assert "loss inf" in live._widget.value
+
+
+def test_drawing_takes_at_most_two_per_cent_of_the_time(monkeypatch):
+    # Made at 0; drawn from 10 to 11; asked again at 40 (1 s is more than 2 % of 40), then at 60 (it is less).
+    clock(monkeypatch, [0, 10, 11, 40, 60, 61])
+    live = plots.LiveCurve(9)
+    live.draw(loss=[4.0])
+    live.draw(loss=[4.0, 2.0])
+    assert len(points(live)[0]) == 1
+    live.draw(loss=[4.0, 2.0, 1.0])
+    assert len(points(live)[0]) == 3
+
+
+def test_the_last_state_is_always_drawn(monkeypatch):
+    clock(monkeypatch, [0, 10, 11, 12, 13])
+    live = plots.LiveCurve(2)
+    live.draw(loss=[4.0])
+    live.draw(loss=[4.0, 2.0])
+    assert len(points(live)[0]) == 2
+
+
+def test_a_live_curve_needs_a_length():
+    with pytest.raises(ValueError, match="length must be at least 1"):
+        plots.LiveCurve(0)
+
+
+def test_training_with_a_live_curve_ends_with_the_whole_curve():
+    gpu.seed(0)
+    data = gpu.Samples(torch.randn(8, 1, 8, 8), torch.arange(8) % 2)
+    live = plots.LiveCurve(6)
+    history = train.fit(
+        CNN(1, 2, (4,)),
+        data,
+        steps=6,
+        batch_size=4,
+        loss=torch.nn.functional.cross_entropy,
+        validate=lambda model: 0.5,
+        validate_every=3,
+        watch=live,
+        progress=False,
+    )
+    loss, validation = points(live)
+    assert len(loss) == 6
+    assert len(validation) == 2
+    assert f"loss {history.losses[-1]:.3f}" in live._widget.value

@@ -39,6 +39,7 @@ def fit(
     checkpoint: Path | None = None,
     resume: bool = False,
     progress: bool = True,
+    watch: Callable[[History], None] | None = None,
 ) -> History:
     """Train the model in place; at the end it holds the weights that validated best.
 
@@ -61,6 +62,7 @@ def fit(
         checkpoint: file that is written at every validation.
         resume: go on from that file, to the numbers that an unbroken run gives.
         progress: show a bar with loss, Dice and the time left.
+        watch: called with the history whenever it has grown, such as `plots.LiveCurve(steps)`.
 
     Raises:
         FloatingPointError: if the loss is not finite; names the step and the cases of the batch.
@@ -121,6 +123,8 @@ def fit(
                 history.validation_steps.append(step)
                 history.validation_dice.append(score)
                 bar.set_postfix_str(_standing(history, labels), refresh=False)
+            if watch is not None and (milestone or step % look_every == 0):
+                watch(history)
             if milestone and checkpoint is not None:
                 history.seconds = time.perf_counter() - started
                 checkpoints.save(checkpoint, parts, data, history, best, settings)
