@@ -2,7 +2,7 @@
 
 from medlab.gpu.choosing import batches
 from medlab.gpu.device import Precision, pick_device, precision, seed
-from medlab.gpu.packing import normalise
+from medlab.gpu.packing import network_input, normalise
 from medlab.gpu.prefetch import Prefetch
 from medlab.gpu.resident import Resident
 from medlab.gpu.samples import Samples
@@ -13,6 +13,7 @@ __all__ = [
     "Resident",
     "Samples",
     "batches",
+    "network_input",
     "normalise",
     "pick_device",
     "precision",

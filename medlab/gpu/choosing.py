@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import psutil
 import torch
 
 from medlab.gpu.packing import Packed, SegmentationCase
-from medlab.gpu.places import padded_size
+from medlab.gpu.places import padded_size, resident_bytes
 from medlab.gpu.prefetch import Prefetch
 from medlab.gpu.resident import Resident
 
@@ -40,7 +39,7 @@ def batches(
     limit = FRACTION * _free_bytes(home)
     packed = Packed(cases, memory=limit if home.type == "cpu" else FRACTION * _free_bytes(torch.device("cpu")))
     size = padded_size(packed, dims=options.get("dims", 2), multiple=options.get("multiple", 16))
-    needed = len(packed.names) * math.prod(size) * (2 * packed.channels + 1)
+    needed = resident_bytes(packed, size)
     fits = needed <= limit
     print(
         f"Data: {len(packed.names)} volumes padded to {' x '.join(map(str, size))} take {_amount(needed)}; half of the "

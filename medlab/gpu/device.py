@@ -6,9 +6,11 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
+from torch import nn
 
 
 def seed(number: int) -> None:
@@ -75,10 +77,16 @@ class Precision:
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     def memory_format(self, dims: int) -> torch.memory_format:
-        """The memory format for networks and batches with 2 or 3 spatial axes."""
-        if not self.channels_last:
-            return torch.contiguous_format
-        return torch.channels_last if dims == 2 else torch.channels_last_3d
+        """The memory format for batches with so many spatial axes; signals have the plain one."""
+        formats = {2: torch.channels_last, 3: torch.channels_last_3d} if self.channels_last else {}
+        return formats.get(dims, torch.contiguous_format)
+
+    def place(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """Bring a network to the device, in place, its weights into the memory format of the maps that they meet."""
+        model.to(device)
+        for tensor in chain(model.parameters(), model.buffers()):  # a network of volumes may hold filters of slices
+            tensor.data = tensor.data.to(memory_format=self.memory_format(tensor.ndim - 2))
+        return model
 
 
 def precision(device: torch.device) -> Precision:

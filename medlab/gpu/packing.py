@@ -7,7 +7,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -15,7 +15,10 @@ from torch import Tensor
 
 from medlab import images
 
-__all__ = ["Augmentation", "Packed", "fresh_generator", "normalise", "unpacked"]
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+__all__ = ["Augmentation", "Packed", "fresh_generator", "network_input", "normalise", "unpacked"]
 
 # A volume's z-scores are clipped to +-16 and stored as int16: steps of 1/2048 of a standard deviation.
 Z_STEPS = 2048.0
@@ -45,6 +48,16 @@ def normalise(volume: np.ndarray) -> np.ndarray:
     spread = values.std(axis=axes, keepdims=True)
     values = (values - values.mean(axis=axes, keepdims=True)) / np.where(spread > 0, spread, 1)
     return values.clip(-Z_LIMIT, Z_LIMIT).astype(np.float32)
+
+
+def network_input(image: sitk.Image) -> Tensor:
+    """A whole image as networks take it: (C, D, H, W) float32, each channel normalised; a 2D image is one slice.
+
+    Raises:
+        ValueError: if the image is empty or holds a value that is not finite.
+    """
+    volume = _with_all_axes(images.array(image), flat=image.GetDimension() == 2)
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(normalise(volume), -1, 0)))
 
 
 class SegmentationCase(Protocol):
@@ -145,16 +158,20 @@ def unpacked(images: Tensor, labels: Tensor, dims: int) -> tuple[Tensor, Tensor]
     return (values.flatten(1, 2), truth[:, 0]) if dims == 2 else (values, truth)
 
 
+def _with_all_axes(volume: np.ndarray, *, flat: bool) -> np.ndarray:
+    """(H, W), (D, H, W) or either with channels last as (D, H, W, C); `flat` says that there is no D yet."""
+    volume = volume[None] if flat else volume
+    return volume[..., None] if volume.ndim == 3 else volume
+
+
 def _load(case: SegmentationCase) -> tuple[np.ndarray, np.ndarray]:
     """One case as z-scores (C, D, H, W) int16 and labels (D, H, W) uint8; a 2D image becomes one slice."""
     truth = case.labels()
     if truth is None:
         raise ValueError(f"{case.name} has no labels; take the cases that have")
     labels, volume = images.array(truth), images.array(case.image())
-    if labels.ndim == 2:
-        labels, volume = labels[None], volume[None]
-    if volume.ndim == 3:
-        volume = volume[..., None]
+    flat = labels.ndim == 2
+    labels, volume = labels[None] if flat else labels, _with_all_axes(volume, flat=flat)
     if volume.shape[:3] != labels.shape:
         raise ValueError(f"{case.name} has an image of {volume.shape[:3]} and labels of {labels.shape}, (z, y, x)")
     small = labels.astype(np.uint8)

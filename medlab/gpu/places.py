@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch.nn import functional as F
 
 from medlab.gpu.packing import Packed
 
-__all__ = ["Places", "padded_size"]
+__all__ = ["Places", "padded_size", "resident_bytes"]
 
 
 def padded_size(packed: Packed, *, dims: int, multiple: int) -> tuple[int, ...]:
@@ -17,6 +19,11 @@ def padded_size(packed: Packed, *, dims: int, multiple: int) -> tuple[int, ...]:
     steps = np.array([1 if dims == 2 else multiple, multiple, multiple])
     largest = np.max([labels.shape for labels in packed.labels], axis=0)
     return tuple(int(n) for n in -(-largest // steps) * steps)
+
+
+def resident_bytes(packed: Packed, padded: tuple[int, ...]) -> int:
+    """What all volumes take when each fills a box of (D, H, W): 2 bytes a value, 1 a label."""
+    return len(packed.names) * math.prod(padded) * (2 * packed.channels + 1)
 
 
 class Places:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from medlab.gpu.device import advice_without_memory
 from medlab.gpu.packing import Z_STEPS, Augmentation, Packed, SegmentationCase, fresh_generator, unpacked
-from medlab.gpu.places import Places
+from medlab.gpu.places import Places, resident_bytes
 
 __all__ = ["Resident"]
 
@@ -63,7 +62,7 @@ class Resident:
         self.places = Places(
             packed, dims=dims, patch=patch, multiple=multiple, foreground=foreground, device=self.device
         )
-        gib = len(packed.names) * math.prod(self.padded) * (2 * packed.channels + 1) / 2**30
+        gib = resident_bytes(packed, self.padded) / 2**30
         with advice_without_memory(
             f"{len(packed.names)} volumes take {gib:.1f} GiB on {self.device}",
             "take gpu.Prefetch, which leaves them on the host, or fewer cases",

@@ -19,9 +19,8 @@ _needs: weakref.WeakKeyDictionary[nn.Module, dict[Any, tuple[float, float]]] = w
 def logits(model: nn.Module, inputs: Tensor) -> Tensor:
     """The network's logits (B, K, *S) in the precision that pays; of several outputs, the first."""
     precision = gpu.precision(inputs.device)
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d} if precision.channels_last else {}
     with torch.no_grad(), precision.autocast(inputs.device):
-        out = model(inputs.to(memory_format=formats.get(inputs.ndim, torch.contiguous_format)))
+        out = model(inputs.to(memory_format=precision.memory_format(inputs.ndim - 2)))
     return out[0] if isinstance(out, tuple) else out
 
 

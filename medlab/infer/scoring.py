@@ -36,15 +36,8 @@ def predict_case(model: Models, image: sitk.Image, **options: Unpack[Options]) -
     Raises:
         ValueError: if the image's channels do not fit the model's.
     """
-    volume = images.array(image)
-    flat = image.GetDimension() == 2
-    if flat:
-        volume = volume[None]
-    if volume.ndim == 3:
-        volume = volume[..., None]
-    found = predict(model, torch.from_numpy(np.moveaxis(gpu.normalise(volume), -1, 0)), **options)
-    labels = found.cpu().numpy()
-    return images.image_like(labels[0] if flat else labels, image)
+    labels = predict(model, gpu.network_input(image), **options).cpu().numpy()
+    return images.image_like(labels[0] if image.GetDimension() == 2 else labels, image)
 
 
 def dice_table(model: Models, data: gpu.Resident | gpu.Prefetch, **options: Unpack[Options]) -> np.ndarray:

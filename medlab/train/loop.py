@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
-from itertools import chain
 from pathlib import Path
 
 import torch
@@ -73,8 +72,8 @@ def fit(
     """
     _check(model, data, steps, validate, patience, ema)
     precision = gpu.precision(data.device)
-    layout = precision.memory_format(data.dims) if data.dims > 1 else torch.contiguous_format
-    _place(model, data.device, precision)
+    layout = precision.memory_format(data.dims)
+    precision.place(model, data.device).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=peak_rate, weight_decay=weight_decay)
     warm_up = min(0.9, max(0.2, 2 / steps))  # the schedule needs two steps to get to the top
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, peak_rate, total_steps=steps, pct_start=warm_up)
@@ -164,14 +163,6 @@ def _check(
             f"the labels go up to {data.classes - 1}, but the model has classes 0 to {classes - 1}: "
             f"make it with classes={data.classes}"
         )
-
-
-def _place(model: nn.Module, device: torch.device, precision: gpu.Precision) -> None:
-    """Bring the model to the device, its weights into the memory format of the maps that they meet."""
-    model.to(device).train()
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d} if precision.channels_last else {}
-    for tensor in chain(model.parameters(), model.buffers()):  # a network of volumes may hold filters of slices
-        tensor.data = tensor.data.to(memory_format=formats.get(tensor.ndim, torch.contiguous_format))
 
 
 def _raise_if_no_room(error: RuntimeError, device: torch.device, batch_size: int) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,7 @@ import numpy as np
 import traitlets as t
 
 from medlab.viewer.bundle import bundle
-from medlab.viewer.page import PAGE
+from medlab.viewer.page import page
 
 if TYPE_CHECKING:
     import PIL.ImageDraw
@@ -175,9 +173,7 @@ def page_html(editor: KernelEditor) -> str:
     """The editor as one page that needs neither kernel nor network."""
     state = {name: getattr(editor, name) for name in editor.trait_names() if name in _STATE}
     state["_preview"] = base64.b64encode(editor._preview).decode()
-    data = json.dumps({"state": state, "chunks": []}, allow_nan=False).replace("</", "<\\/")
-    script, css = ((HERE / name).read_text(encoding="utf-8") for name in ("kernel.js", "kernel.css"))
-    return PAGE.format(title=escape(editor.alt), css=css, data=data, script=script)
+    return page(editor.alt, {"state": state, "chunks": []}, "kernel")
 
 
 _STATE = {

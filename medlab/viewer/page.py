@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import html as escaping
 import json
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,12 +80,21 @@ def html(viewer: Viewer, *, max_mb: float | None = None) -> str:
         else Wire(viewer.scene, compare=viewer.wire.compare, plane=viewer.wire.plane, max_mb=max_mb)
     )
     data = {"state": _state(viewer, wire), "chunks": _chunks(wire)}
-    title = escaping.escape(viewer.alt)
+    return page(viewer.alt, data, "widget")
+
+
+def page(title: str, data: dict[str, Any], module: str) -> str:
+    """The page of a widget: what its model holds (`state`, and the `chunks` that follow), its module and its style.
+
+    Args:
+        title: alt text.
+        data: goes into the page as JSON.
+        module: name of the files beside this one, without .js and .css.
+    """
     # "</" would end the script; in JSON a slash may be escaped.
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
-    read = (HERE / "widget.js").read_text, (HERE / "widget.css").read_text
-    script, css = (reader(encoding="utf-8") for reader in read)
-    return PAGE.format(title=title, css=css, data=text, script=script)
+    script, css = ((HERE / f"{module}.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
+    return PAGE.format(title=escape(title), css=css, data=text, script=script)
 
 
 def _state(viewer: Viewer, wire: Wire) -> dict[str, Any]:

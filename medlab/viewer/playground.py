@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,7 @@ import traitlets as t
 
 from medlab import metrics
 from medlab.viewer.bundle import bundle
-from medlab.viewer.page import PAGE
+from medlab.viewer.page import page
 
 if TYPE_CHECKING:
     import PIL.ImageDraw
@@ -187,9 +185,7 @@ def _text(mask: np.ndarray) -> str:
 def page_html(playground: Playground) -> str:
     """The playground as one page that needs neither kernel nor network."""
     state = {name: getattr(playground, name) for name in _STATE} | {"_preview": ""}
-    data = json.dumps({"state": state, "chunks": []}, allow_nan=False).replace("</", "<\\/")
-    script, css = ((HERE / name).read_text(encoding="utf-8") for name in ("playground.js", "playground.css"))
-    return PAGE.format(title=escape(playground.alt), css=css, data=data, script=script)
+    return page(playground.alt, {"state": state, "chunks": []}, "playground")
 
 
 _STATE = ("_shape", "_truth", "_prediction", "_presets", "_spacing", "_tolerance", "_cursor", "_alt")

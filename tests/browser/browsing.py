@@ -38,6 +38,14 @@ SETTINGS = (
 )
 
 
+CELLS = "jupyterapp.shell.currentWidget.content.widgets.length"  # how many cells the notebook has
+
+
+def busy_until(flag: Path) -> str:
+    """A cell that keeps the kernel busy until this file is there; the notebook's setup imports pathlib and time."""
+    return f"while not pathlib.Path({str(flag)!r}).exists():\n    time.sleep(0.01)"
+
+
 def chromium_path() -> str | None:
     """The browser that `MEDLAB_CHROMIUM` names, else the first Chromium or Chrome on the path."""
     named = os.environ.get("MEDLAB_CHROMIUM")

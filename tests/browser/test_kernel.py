@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import Notebook, running_server, settle
+from browsing import CELLS, Notebook, busy_until, running_server, settle
 
 from medlab.viewer.kernel import KernelEditor, colours, page_html
 
@@ -121,9 +121,8 @@ def test_it_works_while_the_kernel_is_busy_and_tells_python_later(page, tmp_path
     with running_server(tmp_path) as server:
         notebook, flag = Notebook(page, server, SETUP), tmp_path / "done"
         picture = f"np.array({json.dumps(PICTURE.tolist())})"
-        busy = f"while not pathlib.Path({str(flag)!r}).exists():\n    time.sleep(0.01)"
         page.set_default_timeout(60_000)
-        notebook.open(f"editor = KernelEditor({picture})\neditor", busy)
+        notebook.open(f"editor = KernelEditor({picture})\neditor", busy_until(flag))
         notebook.run_all()
         page.wait_for_selector(".mlk canvas")
         page.get_by_label("preset").select_option("Laplacian")
@@ -136,9 +135,8 @@ def test_it_works_while_the_kernel_is_busy_and_tells_python_later(page, tmp_path
         notebook.kernel_says("print(editor.kernel.ravel().astype(int).tolist())", "[0, 1, 0, 1, -4, 1, 0, 1, 0]")
         notebook.kernel("editor.kernel = 'mean'")
         page.wait_for_function("document.querySelector('.mlk').editor.over === 9")
-        cells = "jupyterapp.shell.currentWidget.content.widgets.length"
-        before = page.evaluate(cells)
+        before = page.evaluate(CELLS)
         page.locator(".mlk-pane").first.focus()
         for key in ("a", "b", "d", "d", "x"):
             page.keyboard.press(key)
-        assert page.evaluate(cells) == before
+        assert page.evaluate(CELLS) == before

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import Notebook, Server, pixels, running_server, settle, state
+from browsing import CELLS, Notebook, Server, busy_until, pixels, running_server, settle, state
 
 SETUP = """
 import pathlib, time
@@ -62,14 +62,13 @@ def test_keys_do_not_reach_the_notebook_until_escape_gives_them_back(notebook):
     notebook.open("view(image)", "1 + 1", "2 + 2")
     notebook.run_all()
     notebook.loaded()
-    cells = "jupyterapp.shell.currentWidget.content.widgets.length"
-    before = notebook.page.evaluate(cells)
+    before = notebook.page.evaluate(CELLS)
     notebook.focus()
     notebook.press("a", "b", "d", "d", "x", "m", "y", "Enter", "ArrowUp", "j", "k", "0", "Shift+M", "Home")
-    assert notebook.page.evaluate(cells) == before
+    assert notebook.page.evaluate(CELLS) == before
     assert state(notebook.page, "view.panes[0].slice") == 0
     notebook.press("Escape", "b")
-    notebook.page.wait_for_function(f"{cells} === {before + 1}")
+    notebook.page.wait_for_function(f"{CELLS} === {before + 1}")
 
 
 def test_the_wheel_scrolls_the_notebook_first_and_slices_once_focused(notebook):
@@ -96,7 +95,7 @@ def test_the_whole_volume_arrives_while_the_kernel_is_busy(notebook, tmp_path):
     notebook.open(
         "big = np.random.default_rng(0).integers(0, 1000, (64, 256, 256)).astype(np.int16)",
         "view(big, window=(500, 1000))",
-        f"while not pathlib.Path({str(flag)!r}).exists():\n    time.sleep(0.01)",
+        busy_until(flag),
     )
     notebook.run_all()
     notebook.loaded()
@@ -256,11 +255,10 @@ def test_notebook_7_shows_and_annotates_too(notebook):
     notebook.run_all()
     notebook.loaded()
     notebook.page.wait_for_function("document.querySelectorAll('.jp-OutputArea-executeResult').length === 1")
-    cells = "jupyterapp.shell.currentWidget.content.widgets.length"
-    before = notebook.page.evaluate(cells)
+    before = notebook.page.evaluate(CELLS)
     notebook.focus()
     notebook.press("d", "d", "a", "Home", "b", "Enter", "p", "Enter")
-    assert notebook.page.evaluate(cells) == before
+    assert notebook.page.evaluate(CELLS) == before
     notebook.kernel_says("print(images.array(viewer.labels())[0].max(), viewer.points[0].index[0])", "3 0")
 
 

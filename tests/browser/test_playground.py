@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import Notebook, running_server, settle
+from browsing import CELLS, Notebook, busy_until, running_server, settle
 
 from medlab import metrics
 from medlab.viewer.playground import Playground, page_html, presets
@@ -229,9 +229,8 @@ def test_it_works_while_the_kernel_is_busy_and_tells_python_later(page, tmp_path
     with running_server(tmp_path) as server:
         notebook, flag = Notebook(page, server, SETUP), tmp_path / "done"
         truth = f"np.array({json.dumps(TRUTH.astype(int).tolist())}, bool)"
-        busy = f"while not pathlib.Path({str(flag)!r}).exists():\n    time.sleep(0.01)"
         page.set_default_timeout(60_000)
-        notebook.open(f"playground = Playground({truth})\nplayground", busy)
+        notebook.open(f"playground = Playground({truth})\nplayground", busy_until(flag))
         notebook.run_all()
         page.wait_for_selector(".mlo canvas")
         page.get_by_label("start from").select_option("small part missed")
@@ -243,9 +242,8 @@ def test_it_works_while_the_kernel_is_busy_and_tells_python_later(page, tmp_path
         notebook.kernel_says("print(int(playground.prediction.sum()))", "36")
         notebook.kernel("playground.prediction = 'empty'")
         page.wait_for_function(f"!{PLAYGROUND}.prediction.some(Boolean)")
-        cells = "jupyterapp.shell.currentWidget.content.widgets.length"
-        before = page.evaluate(cells)
+        before = page.evaluate(CELLS)
         page.locator(".mlo-grid").focus()
         for key in ("a", "b", "d", "d", "x"):
             page.keyboard.press(key)
-        assert page.evaluate(cells) == before
+        assert page.evaluate(CELLS) == before
