@@ -239,7 +239,7 @@ def our_figures(browser: Any, server: Server) -> dict[str, float]:
     )
     notebook.loaded()
     figures = {"busy_s": page.evaluate("performance.now() - start") / 1000}
-    assert notebook.status() == "busy"
+    notebook.wait_until_busy()
     page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt()")
     notebook.wait_until_ready()
     figures["redraw_ms"] = page.evaluate(

@@ -192,8 +192,10 @@ class Notebook:
                 return
         raise AssertionError(f"{code} prints {got}, not {wanted}")
 
-    def status(self) -> str:
-        return self.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.status")
+    def wait_until_busy(self) -> None:
+        """Between two cells the kernel is idle for a moment."""
+        kernel = "jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+        self.page.wait_for_function(f"{kernel}.status === 'busy'")
 
     def loaded(self, count: int = 1) -> None:
         """Wait until this many viewers have all their data."""

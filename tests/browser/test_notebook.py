@@ -101,7 +101,7 @@ def test_the_whole_volume_arrives_while_the_kernel_is_busy(notebook, tmp_path):
     notebook.loaded()
     notebook.focus()
     notebook.press("End")
-    assert notebook.status() == "busy"
+    notebook.wait_until_busy()
     values = np.random.default_rng(0).integers(0, 1000, (64, 256, 256))
     grey = np.floor(np.clip(values[63] / 1000, 0, 1) * 255 + 0.5)
     np.testing.assert_array_equal(pixels(notebook.page, 0)[..., 0], grey)

@@ -235,7 +235,7 @@ def test_it_works_while_the_kernel_is_busy_and_tells_python_later(page, tmp_path
         page.wait_for_selector(".mlo canvas")
         page.get_by_label("start from").select_option("small part missed")
         settle(page)
-        assert notebook.status() == "busy"
+        notebook.wait_until_busy()
         assert shown(page, "Dice") == f"{Playground(TRUTH, 'small part missed').scores()['dice']:.3f}"
         flag.touch()
         notebook.wait_until_ready()
