@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 
 from medlab import cohorts, gpu
-from medlab.models.unet import parameter_count
+from medlab.models.counts import parameter_count
 from medlab.zoo import cards, pretrained, scoring, training, weights
 from medlab.zoo.recipe import TRAINED, Recipe, recipe
 
@@ -100,10 +99,4 @@ def _machine() -> str:
 
 
 def _write(measured: dict[str, Any], folder: Path) -> None:
-    """Write beside, then rename."""
-    beside = folder / f".card.json.{os.getpid()}"
-    try:
-        beside.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-        beside.replace(folder / "card.json")
-    finally:
-        beside.unlink(missing_ok=True)
+    weights.write((json.dumps(measured, indent=1) + "\n").encode(), folder / "card.json")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -60,7 +59,8 @@ class Pretrained:
             raise TypeError(f"{recipe.name} is a classifier: use .classify")
         self._check(image)
         seen = grids.to_model(image, recipe.grid) if recipe.grid else image
-        found = infer.probabilities(self.model, _normalised(seen), **_options(recipe)).cpu().numpy()  # (K, D, H, W)
+        inputs = gpu.network_input(seen)
+        found = infer.probabilities(self.model, inputs, **recipe.prediction).cpu().numpy()  # (K, D, H, W)
         if not recipe.grid:
             return images.image_like(found[:, 0].argmax(0).astype(np.uint8), image)
         return grids.back(found, seen, image)
@@ -117,44 +117,11 @@ def _refuse_constant(image: sitk.Image, name: str) -> None:
         raise ValueError(f"{name} can't see anything in a constant image: every value is {values.flat[0]}")
 
 
-def _normalised(image: sitk.Image) -> torch.Tensor:
-    """(C, D, H, W) float32, each channel with mean 0 and standard deviation 1; a picture has one slice."""
-    volume = images.array(image)
-    if image.GetDimension() == 2:
-        volume = volume[None]
-    if volume.ndim == 3:
-        volume = volume[..., None]
-    return torch.from_numpy(np.moveaxis(gpu.normalise(volume), -1, 0).copy())
-
-
-def _options(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's arguments for `infer.probabilities`; TOML has lists where it wants tuples."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in recipe.prediction.items()}
-
-
 def load(name: str, device: str = "auto", *, folder: str | Path | None = None) -> Pretrained:
-    """A trained model: the one that comes with medlab, or one of your own training.
-
-    Args:
-        name: as `names()` lists them.
-        device: "auto" takes a GPU if there is one; or such as "cpu".
-        folder: where `medlab zoo train` put its result; None takes the weights that come with medlab.
-
-    Raises:
-        FileNotFoundError: there are no such weights; says how to get them.
-        ValueError: unknown name; or the weights are cut short, changed, or those of another model.
-    """
+    """As `medlab.zoo.load`, which says what it takes and raises."""
     card = cards.read(name, None if folder is None else Path(folder))
     tensors = weights.read(card.weights_path, name, card.measured["weights"])
     model = networks.build(card.recipe.model)
     weights.fill(model, tensors, card.weights_path)
     chosen = gpu.pick_device(device)
-    return Pretrained(_placed(model, chosen), card)
-
-
-def _placed(model: nn.Module, device: torch.device) -> nn.Module:
-    """On the device, in the memory format that pays there, ready to predict."""
-    dims = int(getattr(model, "dims", 1))
-    if dims > 1:
-        model = model.to(memory_format=gpu.precision(device).memory_format(dims))  # type: ignore[call-overload]
-    return model.to(device).eval()
+    return Pretrained(gpu.precision(chosen).place(model, chosen).eval(), card)

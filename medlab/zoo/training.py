@@ -76,9 +76,7 @@ def _data(recipe: Recipe, cohort: cohorts.Cohort) -> Any:
     cases = [case for part in recipe.data["train"] for case in cohort.part(part)]
     for case in cases if recipe.grid else []:
         grids.require(case.image(), recipe.grid, case.name)
-    patch = recipe.sampling.get("patch")
-    options = recipe.sampling | {"patch": None if patch is None else tuple(patch)}
-    return gpu.Resident(cases, augment=change, **options)
+    return gpu.Resident(cases, augment=change, **recipe.sampling)
 
 
 def _validation(recipe: Recipe, cohort: cohorts.Cohort) -> Callable[[nn.Module], float] | None:
