@@ -339,6 +339,16 @@ def test_dice_is_that_of_sets(shape, share: float, seed: int) -> None:
 
 
 @quick
+@given(
+    in_channels=st.integers(1, 5), classes=st.integers(2, 5), widths=st.lists(st.integers(1, 9), min_size=1, max_size=4)
+)
+def test_parameters_are_those_of_the_packages_network(in_channels: int, classes: int, widths: list[int]) -> None:
+    from medlab.models.unet import UNet, parameter_count
+
+    assert unet.my_parameters(in_channels, classes, widths) == parameter_count(UNet(in_channels, classes, widths))
+
+
+@quick
 @given(b=st.integers(1, 3), k=st.integers(2, 4), h=st.integers(1, 4), w=st.integers(1, 4), seed=seeds)
 def test_soft_dice_loss_is_the_sum_written_out(b: int, k: int, h: int, w: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -1,8 +1,9 @@
-"""Lesson 30: thresholds, Dice, the Dice loss, skip connections, a split by patient."""
+"""Lesson 30: thresholds, Dice, the size of a U-Net, the Dice loss, skip connections, a split by patient."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -198,6 +199,139 @@ check_dice = DICE.check
 # 30.3
 
 
+def my_parameters(in_channels: int, classes: int, widths: list[int]) -> int:
+    """How many numbers a U-Net learns.
+
+    A 3 x 3 convolution has no bias and is followed by a batch norm: a scale and a shift for every channel it makes. On
+    the way up a transposed convolution with 2 x 2 kernels and biases brings the width of the next finer level, the
+    skip is stacked on it, and a double convolution merges both. The head is a 1 x 1 convolution with biases.
+
+    Args:
+        in_channels: channels of the input.
+        classes: channels of the output.
+        widths: channels of every level, from the full resolution down.
+
+    Returns:
+        A whole number: `my_parameters(1, 2, [4])` is 206.
+    """
+
+    def double_conv(a: int, b: int) -> int:
+        return 9 * a * b + 9 * b * b + 4 * b  # two kernels, two batch norms
+
+    total = double_conv(in_channels, widths[0]) + widths[0] * classes + classes
+    for level in range(len(widths) - 1):
+        fine, coarse = widths[level : level + 2]
+        total += double_conv(fine, coarse)  # down
+        total += 4 * coarse * fine + fine  # up
+        total += double_conv(2 * fine, fine)  # skip and raised map, merged
+    return total
+
+
+def _parameter_cases(rng: np.random.Generator) -> Iterator[Case]:
+    yield case(1, 2, [4])
+    yield case(1, 2, [2, 4])
+    yield case(5, 6, [16, 32, 64])
+    for _ in range(6):
+        in_channels, classes, levels = (int(n) for n in rng.integers((1, 2, 2), (8, 7, 5)))
+        yield case(in_channels, classes, [int(n) for n in rng.integers(2, 65, levels)])
+
+
+def _count(in_channels: int, classes: int, widths: Sequence[int], **how: int) -> int:
+    """The number with one thing done otherwise."""
+
+    def double_conv(a: int, b: int) -> int:
+        return 9 * a * b + 9 * b * b * how.get("second", 1) + how.get("norm", 2) * 2 * b + how.get("bias", 0) * 2 * b
+
+    head = widths[0] * classes + how.get("head_bias", 1) * classes
+    total = double_conv(in_channels, widths[0]) + how.get("head", 1) * head
+    for fine, coarse in pairwise(widths):
+        total += double_conv(fine, coarse) + how.get("stamp", 4) * coarse * fine + how.get("up_bias", 1) * fine
+        total += double_conv(how.get("merged", 2) * fine, fine)
+    return total
+
+
+def _counts(**how: int) -> Callable[..., int]:
+    def wrong(in_channels: int, classes: int, widths: Sequence[int]) -> int:
+        return _count(in_channels, classes, widths, **how)
+
+    return wrong
+
+
+PARAMETERS = Exercise(
+    id="30.3",
+    module=__name__,
+    name="my_parameters",
+    title="How many numbers does it learn?",
+    dots=2,
+    hints=(
+        (
+            "A kernel of 3 x 3 that makes b channels of a learns 9 a b numbers. What does a double convolution learn, "
+            "with its two batch norms?"
+        ),
+        (
+            "Each pair of neighbouring levels, `itertools.pairwise(widths)`, adds three parts: a double convolution "
+            "down, a transposed convolution up, a double convolution that merges."
+        ),
+        "The merging double convolution gets skip and raised map: twice the channels of the finer level.",
+    ),
+    why=(
+        "A double convolution from a to b channels learns 9ab + 9b^2 + 4b, a transposed one 4ab + b for its b output "
+        "channels, the head aK + K. The widths enter squared, the size of the image nowhere: a U-Net takes images of "
+        "any size that can be halved often enough. The lowest level holds the most numbers and does little of the work."
+    ),
+    cases=_parameter_cases,
+    mistakes=(
+        Mistake(
+            "biases in the double convolution",
+            "It looks as if the 3 x 3 convolutions had biases too: batch norm has its own shift, so they have none.",
+            _counts(bias=1),
+        ),
+        Mistake(
+            "batch norm forgotten",
+            "The batch norms seem to be missing: each learns a scale and a shift for every channel.",
+            _counts(norm=0),
+        ),
+        Mistake(
+            "batch norm's statistics counted",
+            "It looks as if each batch norm had four numbers a channel. Mean and variance are kept too, but measured, "
+            "not learned.",
+            _counts(norm=4),
+        ),
+        Mistake(
+            "one convolution a block",
+            "It looks as if a double convolution had one kernel: the second goes from b channels to b.",
+            _counts(second=0),
+        ),
+        Mistake(
+            "skip forgotten",
+            "The merging double convolutions are too small: the skip is stacked on the raised map, so they get twice "
+            "the channels.",
+            _counts(merged=1),
+        ),
+        Mistake(
+            "stamp of 3 x 3",
+            "It looks as if the transposed convolutions had kernels of 3 x 3: theirs are 2 x 2.",
+            _counts(stamp=9),
+        ),
+        Mistake(
+            "bias of the way up",
+            "The biases of the transposed convolutions seem to be missing: one for each channel they make.",
+            _counts(up_bias=0),
+        ),
+        Mistake("head forgotten", "The head seems to be missing: a 1 x 1 convolution to the classes.", _counts(head=0)),
+        Mistake(
+            "bias of the head",
+            "The biases of the head seem to be missing: one for each class.",
+            _counts(head_bias=0),
+        ),
+    ),
+)
+check_parameters = PARAMETERS.check
+
+
+# 30.4
+
+
 def my_soft_dice_loss(probabilities: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """1 minus the mean soft Dice over the foreground classes that occur.
 
@@ -265,7 +399,7 @@ def _soft_dice(p: torch.Tensor, t: torch.Tensor, **how: Any) -> torch.Tensor:
 
 
 SOFT_DICE_LOSS = Exercise(
-    id="30.3",
+    id="30.4",
     module=__name__,
     name="my_soft_dice_loss",
     title="A Dice loss that can be trained",
@@ -342,7 +476,7 @@ SOFT_DICE_LOSS = Exercise(
 check_soft_dice_loss = SOFT_DICE_LOSS.check
 
 
-# 30.4
+# 30.5
 
 
 def my_skip_join(skip: np.ndarray, up: np.ndarray) -> np.ndarray:
@@ -395,7 +529,7 @@ def _added(skip: np.ndarray, up: np.ndarray) -> np.ndarray:
 
 
 SKIP_JOIN = Exercise(
-    id="30.4",
+    id="30.5",
     module=__name__,
     name="my_skip_join",
     title="Joining a skip connection",
@@ -451,7 +585,7 @@ SKIP_JOIN = Exercise(
 check_skip_join = SKIP_JOIN.check
 
 
-# 30.5
+# 30.6
 
 
 def my_patient_split(patients: list[str], test_share: float, seed: int) -> tuple[list[int], list[int]]:
@@ -543,7 +677,7 @@ def _split_content(split: Any, patients: list[str], test_share: float) -> Proble
 
 
 PATIENT_SPLIT = Exercise(
-    id="30.5",
+    id="30.6",
     module=__name__,
     name="my_patient_split",
     title="A split by patient",
