@@ -17,7 +17,9 @@ OTHER_PARAMETERS: dict[str, dict[str, object]] = {
     "21_activations_and_backprop": {"dataset": "msd-hippocampus", "steps": 100, "depth": 20},
     "22_cnn_basics": {"dataset": "breastmnist"},
     "23_rnn_basics": {"dataset": "mitdb", "trials": 5},
+    "24_cnn_meets_rnn": {"dataset": "msd-hippocampus", "steps": 100, "lost": 2},
     "30_unet_2d": {"dataset": "msd-hippocampus", "seed": 1},
+    "31_unet_3d": {"dataset": "msd-hippocampus", "seed": 1},
     "40_segmentation_metrics": {"dataset": "msd-hippocampus", "patients": 5, "rater_mm": 0.8},
     "41_honest_evaluation": {"dataset": "msd-hippocampus", "resamples": 1000, "voxels_per_patient": 500},
 }

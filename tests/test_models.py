@@ -78,11 +78,12 @@ def conv_lstm(inputs, hidden, slices, positions):
 
 def recurrent_unet(inputs, classes, widths, size):
     depth, *plane = size
-    once = unet(inputs, classes, widths, plane) * [1, depth]
-    lowest, positions = widths[-1], math.prod(plane) // 4 ** (len(widths) - 1)
-    hidden = lowest // 2
-    context = 2 * conv_lstm(lowest, hidden, depth, positions)
-    return once + context + conv(2 * hidden, lowest, 1, depth * positions, bias=True)
+    cost = unet(inputs, classes, widths, plane) * [1, depth]
+    for level, width in enumerate(widths):
+        positions, hidden = math.prod(plane) // 4**level, max(1, width // 4)
+        cost = cost + 2 * conv_lstm(width, hidden, depth, positions)
+        cost = cost + conv(2 * hidden, width, 1, depth * positions) + norm(width)
+    return cost
 
 
 # 28 pixels are 7 doubled twice.

@@ -7,7 +7,7 @@ from torch import nn
 from medlab.models.attention_unet import AttentionGate, AttentionUNet
 from medlab.models.multi_task import MultiTaskUNet
 from medlab.models.recurrent import LSTMCell, unroll
-from medlab.models.recurrent_unet import ConvLSTM, RecurrentUNet
+from medlab.models.recurrent_unet import ConvLSTM, Memory, RecurrentUNet
 from medlab.models.unet import UNet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -139,11 +139,33 @@ def test_the_output_has_one_map_a_class_and_the_size_of_the_volume(size):
 def test_without_context_it_is_the_unet_slice_by_slice():
     torch.manual_seed(0)
     model = RecurrentUNet(2, 3, (4, 6)).eval()
-    filled(model.merge.weight, 0)
-    filled(model.merge.bias, 0)
+    for memory in model.memories:
+        filled(memory.merge.weight, 0)
     volumes = torch.randn(2, 2, 5, 8, 12)
     slices = torch.stack([model.unet(volumes[:, :, z]) for z in range(5)], dim=2)
     torch.testing.assert_close(model(volumes), slices)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_there_is_a_memory_at_every_level(level):
+    torch.manual_seed(0)
+    model = RecurrentUNet(1, 2, (4, 8)).eval()
+    assert [memory.hidden for memory in model.memories] == [1, 2]
+    for number, memory in enumerate(model.memories):
+        filled(memory.merge.weight, float(number == level))
+    volumes = torch.randn(1, 1, 4, 4, 6)
+    other = volumes.clone()
+    other[:, :, 0] += 1
+    assert (model(volumes) - model(other))[:, :, 3].abs().max() > 0
+
+
+def test_what_is_read_begins_at_the_size_of_the_maps():
+    torch.manual_seed(0)
+    memory = Memory(8).train()
+    maps = torch.randn(3, 6, 8, 10, 12).relu()
+    read = memory(maps) - maps
+    assert read.shape == maps.shape
+    assert 0.9 < read.std() < 1.1
 
 
 @pytest.mark.parametrize(("changed", "seen"), [(0, 6), (6, 0), (3, 0), (3, 6)])
@@ -168,8 +190,9 @@ def test_upside_down_the_two_directions_change_places():
     torch.manual_seed(0)
     model, other = (RecurrentUNet(1, 2, (4, 6)).eval() for _ in range(2))
     other.load_state_dict(model.state_dict())
-    other.up_the_volume, other.down_the_volume = other.down_the_volume, other.up_the_volume
-    other.merge.weight = nn.Parameter(model.merge.weight.roll(model.hidden, dims=1))
+    for memory in other.memories:
+        memory.up_the_volume, memory.down_the_volume = memory.down_the_volume, memory.up_the_volume
+        memory.merge.weight = nn.Parameter(memory.merge.weight.roll(memory.hidden, dims=1))
     volumes = torch.randn(1, 1, 5, 4, 6)
     torch.testing.assert_close(other(volumes.flip(2)).flip(2), model(volumes))
 

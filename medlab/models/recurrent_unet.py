@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from medlab.models.unet import UNet
 
-__all__ = ["ConvLSTM", "RecurrentUNet"]
+__all__ = ["ConvLSTM", "Memory", "RecurrentUNet"]
 
 
 class ConvLSTM(nn.Module):
@@ -45,10 +45,39 @@ class ConvLSTM(nn.Module):
         return torch.stack(states, dim=1)  # (B, T, hidden, H, W)
 
 
-class RecurrentUNet(nn.Module):
-    """A U-Net on every slice; at its lowest level a convolutional LSTM reads the slices up and down the volume.
+class Memory(nn.Module):
+    """Two convolutional LSTMs read the maps of the slices, one up the volume and one down; what they read is added.
 
-    What it reads is added to the lowest maps, so that slice-by-slice segmentation is where it starts from.
+    Batch norm brings what was read to the size of the maps: a state begins ten times smaller, and would learn as much
+    slower. Where all its factors are 0 the slices pass as they are.
+
+    Args:
+        channels: of the maps.
+
+    Attributes:
+        hidden: channels that each direction remembers, a quarter of those of the maps, at least 1.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.hidden = max(1, channels // 4)
+        self.up_the_volume = ConvLSTM(channels, self.hidden)
+        self.down_the_volume = ConvLSTM(channels, self.hidden)
+        self.merge = nn.Conv2d(2 * self.hidden, channels, kernel_size=1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps that know their neighbours (B, D, channels, H, W) of maps that do not, of the same shape."""
+        up = self.up_the_volume(maps)  # (B, D, hidden, H, W)
+        down = self.down_the_volume(maps.flip(1)).flip(1)  # (B, D, hidden, H, W)
+        read = torch.cat([up, down], dim=2).flatten(0, 1)  # (B * D, 2 * hidden, H, W)
+        return maps + self.norm(self.merge(read)).unflatten(0, maps.shape[:2])  # (B, D, channels, H, W)
+
+
+class RecurrentUNet(nn.Module):
+    """A U-Net on every slice; at every level a convolutional LSTM reads the maps up and down the volume.
+
+    What it reads is added to the maps of the way down, so that slice-by-slice segmentation is where it starts from.
 
     Args:
         in_channels: channels of a slice.
@@ -58,7 +87,6 @@ class RecurrentUNet(nn.Module):
     Attributes:
         dims: 3, it takes volumes.
         multiple: height and width must be multiples of this, 2 ** (levels - 1); the depth is free.
-        hidden: channels that each direction remembers, half of the lowest level's.
 
     Raises:
         ValueError: for a number that makes no network.
@@ -71,11 +99,7 @@ class RecurrentUNet(nn.Module):
         self.unet = UNet(in_channels, classes, widths)
         self.in_channels, self.classes, self.widths, self.dims = in_channels, classes, self.unet.widths, 3
         self.multiple = self.unet.multiple
-        lowest = self.widths[-1]
-        self.hidden = max(1, lowest // 2)
-        self.up_the_volume = ConvLSTM(lowest, self.hidden)
-        self.down_the_volume = ConvLSTM(lowest, self.hidden)
-        self.merge = nn.Conv2d(2 * self.hidden, lowest, kernel_size=1)
+        self.memories = nn.ModuleList(Memory(width) for width in self.widths)
 
     def forward(self, volumes: Tensor) -> Tensor:
         """Logits (B, classes, D, H, W) of volumes (B, in_channels, D, H, W).
@@ -92,10 +116,9 @@ class RecurrentUNet(nn.Module):
         slices = volumes.transpose(1, 2).flatten(0, 1)  # (B * D, C, H, W)
         self.unet.check(slices)
         maps = self.unet.contract(slices)  # (B * D, widths[level], H / 2**level, W / 2**level), level by level
-        lowest = maps[-1].unflatten(0, split)  # (B, D, widths[-1], h, w)
-        up = self.up_the_volume(lowest)  # (B, D, hidden, h, w)
-        down = self.down_the_volume(lowest.flip(1)).flip(1)  # (B, D, hidden, h, w)
-        context = torch.cat([up, down], dim=2).flatten(0, 1)  # (B * D, 2 * hidden, h, w)
-        maps[-1] = maps[-1] + self.merge(context)  # (B * D, widths[-1], h, w)
+        maps = [
+            memory(of_slices.unflatten(0, split)).flatten(0, 1)  # the same shapes
+            for memory, of_slices in zip(self.memories, maps, strict=True)
+        ]
         logits = self.unet.expand(maps)  # (B * D, classes, H, W)
         return logits.unflatten(0, split).transpose(1, 2)  # (B, classes, D, H, W)
