@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -164,10 +165,6 @@ def _gradients(
     return grads[0], grads[1], grads[2]
 
 
-def _otherwise(**how: Any) -> Callable[..., Any]:
-    return lambda x, states, grad_states, weight_hh: _gradients(x, states, grad_states, weight_hh, **how)
-
-
 GRADIENTS = Exercise(
     id="23.2",
     module=__name__,
@@ -201,38 +198,38 @@ GRADIENTS = Exercise(
             "not through time",
             "It looks as if nothing was carried to the step before: each state also has an influence through all "
             "later ones.",
-            _otherwise(no_time=True),
+            partial(_gradients, no_time=True),
         ),
         Mistake(
             "tanh not passed",
             "It looks as if the tanh's slope was left out: multiply by `1 - states[t + 1]**2`.",
-            _otherwise(no_slope=True),
+            partial(_gradients, no_slope=True),
         ),
         Mistake(
             "slope of the state before",
             "The tanh's slope looks as if it was taken at the state before: step t ends in `states[t + 1]`.",
-            _otherwise(old_slope=True),
+            partial(_gradients, old_slope=True),
         ),
         Mistake(
             "new state in weight_hh",
             "The gradient by weight_hh looks as if it was made with the state after the step: the weight multiplied "
             "the one before, `states[t]`.",
-            _otherwise(new_state=True),
+            partial(_gradients, new_state=True),
         ),
         Mistake(
             "weight not transposed",
             "It looks as if the way back went through `weight_hh` as it is: backwards it is transposed.",
-            _otherwise(straight=True),
+            partial(_gradients, straight=True),
         ),
         Mistake(
             "overwritten",
             "Only the first step's contribution is left: the same weights are used at every step, so add up, `+=`.",
-            _otherwise(overwrite=True),
+            partial(_gradients, overwrite=True),
         ),
         Mistake(
             "loss at the last step only",
             "It looks as if only the last row of `grad_states` was used: the loss may speak to every state.",
-            _otherwise(last_loss_only=True),
+            partial(_gradients, last_loss_only=True),
         ),
     ),
 )

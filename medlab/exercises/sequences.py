@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -162,10 +163,6 @@ def _conv_lstm(
     return o * (new if how.get("bare") else np.tanh(new)), new
 
 
-def _conv_otherwise(**how: Any) -> Callable[..., Any]:
-    return lambda seen, h, c, remember: _conv_lstm(seen, h, c, remember, **how)
-
-
 CONV_LSTM = Exercise(
     id="24.2",
     module=__name__,
@@ -191,42 +188,42 @@ CONV_LSTM = Exercise(
         Mistake(
             "state not read",
             "The old state seems to say nothing to the gates: add its cross-correlation with `remember` to `seen`.",
-            _conv_otherwise(deaf=True),
+            partial(_conv_lstm, deaf=True),
         ),
         Mistake(
             "only the pixel itself",
             "It looks as if a pixel listens to itself alone: all nine places of the 3 x 3 kernel count.",
-            _conv_otherwise(centre=True),
+            partial(_conv_lstm, centre=True),
         ),
         Mistake(
             "kernel flipped",
             "It looks as if the kernels were flipped: this is cross-correlation, as in lesson 20.",
-            _conv_otherwise(flip=True),
+            partial(_conv_lstm, flip=True),
         ),
         Mistake(
             "edges repeated",
             "At the border it looks as if the edge pixels were repeated: pad the state with 0.",
-            _conv_otherwise(pad="edge"),
+            partial(_conv_lstm, pad="edge"),
         ),
         Mistake(
             "input and forget gate swapped",
             "The first two gates look swapped: the input gate's channels come first, then the forget gate's.",
-            _conv_otherwise(order="figo"),
+            partial(_conv_lstm, order="figo"),
         ),
         Mistake(
             "content and output gate swapped",
             "The last two parts look swapped: the new content comes third, the output gate last.",
-            _conv_otherwise(order="ifog"),
+            partial(_conv_lstm, order="ifog"),
         ),
         Mistake(
             "sigmoid on the content",
             "The new content looks as if it went through a sigmoid: gates are sigmoids, the content is a tanh.",
-            _conv_otherwise(soft=True),
+            partial(_conv_lstm, soft=True),
         ),
         Mistake(
             "tanh of the cell forgotten",
             "The cell looks right, the state does not: the cell goes through a tanh before the output gate.",
-            _conv_otherwise(bare=True),
+            partial(_conv_lstm, bare=True),
         ),
     ),
 )

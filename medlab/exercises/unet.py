@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -250,13 +251,6 @@ def _count(in_channels: int, classes: int, widths: Sequence[int], **how: int) ->
     return total
 
 
-def _counts(**how: int) -> Callable[..., int]:
-    def wrong(in_channels: int, classes: int, widths: Sequence[int]) -> int:
-        return _count(in_channels, classes, widths, **how)
-
-    return wrong
-
-
 PARAMETERS = Exercise(
     id="30.3",
     module=__name__,
@@ -284,45 +278,49 @@ PARAMETERS = Exercise(
         Mistake(
             "biases in the double convolution",
             "It looks as if the 3 x 3 convolutions had biases too: batch norm has its own shift, so they have none.",
-            _counts(bias=1),
+            partial(_count, bias=1),
         ),
         Mistake(
             "batch norm forgotten",
             "The batch norms seem to be missing: each learns a scale and a shift for every channel.",
-            _counts(norm=0),
+            partial(_count, norm=0),
         ),
         Mistake(
             "batch norm's statistics counted",
             "It looks as if each batch norm had four numbers a channel. Mean and variance are kept too, but measured, "
             "not learned.",
-            _counts(norm=4),
+            partial(_count, norm=4),
         ),
         Mistake(
             "one convolution a block",
             "It looks as if a double convolution had one kernel: the second goes from b channels to b.",
-            _counts(second=0),
+            partial(_count, second=0),
         ),
         Mistake(
             "skip forgotten",
             "The merging double convolutions are too small: the skip is stacked on the raised map, so they get twice "
             "the channels.",
-            _counts(merged=1),
+            partial(_count, merged=1),
         ),
         Mistake(
             "stamp of 3 x 3",
             "It looks as if the transposed convolutions had kernels of 3 x 3: theirs are 2 x 2.",
-            _counts(stamp=9),
+            partial(_count, stamp=9),
         ),
         Mistake(
             "bias of the way up",
             "The biases of the transposed convolutions seem to be missing: one for each channel they make.",
-            _counts(up_bias=0),
+            partial(_count, up_bias=0),
         ),
-        Mistake("head forgotten", "The head seems to be missing: a 1 x 1 convolution to the classes.", _counts(head=0)),
+        Mistake(
+            "head forgotten",
+            "The head seems to be missing: a 1 x 1 convolution to the classes.",
+            partial(_count, head=0),
+        ),
         Mistake(
             "bias of the head",
             "The biases of the head seem to be missing: one for each class.",
-            _counts(head_bias=0),
+            partial(_count, head_bias=0),
         ),
     ),
 )

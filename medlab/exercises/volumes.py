@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,37 +79,37 @@ RECEPTIVE_FIELD = Exercise(
         Mistake(
             "voxels",
             "That is the field in voxels: a voxel is spacing_mm long.",
-            lambda kernels, strides, spacing_mm: _field(kernels, strides, spacing_mm, voxels=True),
+            partial(_field, voxels=True),
         ),
         Mistake(
             "strides ignored",
             "It looks as if the strides were ignored: behind a stride of 2 a step is two voxels of the input long.",
-            lambda kernels, strides, spacing_mm: _field(kernels, strides, spacing_mm, no_stride=True),
+            partial(_field, no_stride=True),
         ),
         Mistake(
             "own stride",
             "A layer's own stride was used for its own kernel. It only spreads the layers that come after it.",
-            lambda kernels, strides, spacing_mm: _field(kernels, strides, spacing_mm, stride_first=True),
+            partial(_field, stride_first=True),
         ),
         Mistake(
             "axes turned round",
             "The spacing seems to be turned round: it stands in the order (z, y, x), as the kernels do.",
-            lambda kernels, strides, spacing_mm: _field(kernels, strides, spacing_mm, turned=True),
+            partial(_field, turned=True),
         ),
         Mistake(
             "whole kernels added",
             "Whole kernels were added. Windows overlap: a kernel of 3 adds 2 steps to what is seen already.",
-            lambda kernels, strides, spacing_mm: _field(kernels, strides, spacing_mm, less=0),
+            partial(_field, less=0),
         ),
         Mistake(
             "first voxel forgotten",
             "One voxel is missing along every axis: without any layer a voxel sees itself, so begin with 1.",
-            lambda kernels, strides, spacing_mm: _field(kernels, strides, spacing_mm, start=0),
+            partial(_field, start=0),
         ),
         Mistake(
             "strides added",
             "It looks as if strides were added up. Two strides of 2, one after the other, make a step of 4.",
-            lambda kernels, strides, spacing_mm: _field(kernels, strides, spacing_mm, added=True),
+            partial(_field, added=True),
         ),
     ),
 )
@@ -397,37 +398,37 @@ STITCH = Exercise(
         Mistake(
             "not divided",
             "The probabilities do not sum to 1: divide by the sum of the weights of each voxel.",
-            lambda pieces, corners, size: _stitched(pieces, corners, size, not_divided=True),
+            partial(_stitched, not_divided=True),
         ),
         Mistake(
             "divided by the number",
             "It was divided by how many windows meet: divide by the sum of their weights.",
-            lambda pieces, corners, size: _stitched(pieces, corners, size, counted=True),
+            partial(_stitched, counted=True),
         ),
         Mistake(
             "equal weights",
             "All voxels of a window count the same: those in the middle should count more.",
-            lambda pieces, corners, size: _stitched(pieces, corners, size, equal=True),
+            partial(_stitched, equal=True),
         ),
         Mistake(
             "the last one wins",
             "It looks as if each window was written over those before it: that leaves seams. Take the weighted mean.",
-            lambda pieces, corners, size: _stitched(pieces, corners, size, last=True),
+            partial(_stitched, last=True),
         ),
         Mistake(
             "weights added",
             "The weights of the three axes were added: multiply them, so that a corner of the box counts least.",
-            lambda pieces, corners, size: _stitched(pieces, corners, size, summed=True),
+            partial(_stitched, summed=True),
         ),
         Mistake(
             "bell off the middle",
             "The bell is not symmetric: the middle of places 0 to n - 1 is (n - 1) / 2, not n / 2.",
-            lambda pieces, corners, size: _stitched(pieces, corners, size, middle=0),
+            partial(_stitched, middle=0),
         ),
         Mistake(
             "bell too wide",
             "The bell has another width: its standard deviation is an eighth of the window, n / 8.",
-            lambda pieces, corners, size: _stitched(pieces, corners, size, width=4),
+            partial(_stitched, width=4),
         ),
     ),
 )

@@ -10,7 +10,8 @@ from itertools import chain
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 
 def seed(number: int) -> None:
@@ -53,6 +54,26 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+class DeepEnough(nn.Conv3d):
+    """A 3D convolution that never sees fewer slices than its kernel has: slices of 0 are put behind the last.
+
+    In bfloat16 on a CPU, PyTorch 2.13 (oneDNN) computes the gradient of such a kernel partly from memory that nobody
+    wrote, for instance with 3 x 3 x 3 and 2 slices: the loss is NaN some steps later, or the gradient is wrong and
+    nobody sees it. Slices of 0 are what padding adds anyway, and what they give is cut off: nothing else changes.
+    """
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """(B, C, D, H, W) -> (B, K, ...), as `torch.nn.Conv3d`."""
+        (kernel, *_), (stride, *_), (gap, *_), depth = self.kernel_size, self.stride, self.dilation, volumes.shape[-3]
+        size = gap * (kernel - 1) + 1
+        padded = {"same": size - 1, "valid": 0}[self.padding] if isinstance(self.padding, str) else 2 * self.padding[0]
+        room = depth + padded - size  # how far a window can move
+        if depth >= kernel or room < 0 or self.padding_mode != "zeros":
+            return super().forward(volumes)
+        deeper = functional.pad(volumes, (0, 0, 0, 0, 0, kernel - depth))
+        return super().forward(deeper).narrow(-3, 0, room // stride + 1)
+
+
 @dataclass(frozen=True)
 class Precision:
     """Number format and memory format of a network on one device.
@@ -84,6 +105,9 @@ class Precision:
     def place(self, model: nn.Module, device: torch.device) -> nn.Module:
         """Bring a network to the device, in place, its weights into the memory format of the maps that they meet."""
         model.to(device)
+        for layer in model.modules():
+            if type(layer) is nn.Conv3d and device.type == "cpu" and self.dtype == torch.bfloat16:
+                layer.__class__ = DeepEnough
         for tensor in chain(model.parameters(), model.buffers()):  # a network of volumes may hold filters of slices
             tensor.data = tensor.data.to(memory_format=self.memory_format(tensor.ndim - 2))
         return model
