@@ -78,12 +78,16 @@ def write(image: sitk.Image, path: str | Path) -> None:
         path: the file to make or to replace; its name ends in .nii.gz, .nii, .mha, .nrrd or .png.
 
     Raises:
+        FileNotFoundError: the folder is not there.
         ValueError: another ending (JPEG would change the values), or the format can't hold this type of value.
     """
+    _require_image(image, "write")
     path = Path(path)
     suffix = next((ending for ending in WRITABLE if path.name.lower().endswith(ending)), None)
     if suffix is None:
         raise ValueError(f"{path}: the name of an image file must end in {', '.join(WRITABLE)}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {path.parent}; make it first")
     bare = sitk.Image(image)  # the header fields of the file it came from may not fit this grid: leave them out
     for key in bare.GetMetaDataKeys():
         bare.EraseMetaData(key)
@@ -142,6 +146,7 @@ def _last_line(error: Exception) -> str:
 
 def array(image: sitk.Image) -> np.ndarray:
     """Values of an image as a copy: (D, H, W) or (H, W), with a last axis C where a voxel has several values."""
+    _require_image(image, "array")
     return sitk.GetArrayFromImage(image)
 
 
@@ -154,8 +159,10 @@ def image_like(values: np.ndarray, image: sitk.Image) -> sitk.Image:
         image: gives spacing, origin and direction.
 
     Raises:
+        TypeError: `image` is no image.
         ValueError: the shapes don't fit.
     """
+    _require_image(image, "image_like")
     size = image.GetSize()[::-1]  # (D, H, W)
     if values.shape[: len(size)] != size or values.ndim > len(size) + 1:
         raise ValueError(f"values of shape {values.shape} don't fit on an image of shape {size} (channels come last)")
@@ -183,6 +190,7 @@ def from_array(values: np.ndarray, spacing_mm: Sequence[float] | None = None, *,
 
 def spacing_mm(image: sitk.Image) -> tuple[float, ...]:
     """Voxel size in mm in array order: `spacing_mm(image)[i]` belongs to `array(image).shape[i]`."""
+    _require_image(image, "spacing_mm")
     return tuple(image.GetSpacing()[::-1])
 
 
@@ -205,9 +213,15 @@ def window(volume: np.ndarray, level: float, width: float) -> np.ndarray:
 
     Returns:
         float32 in 0..1, shape of `volume`; NaN stays NaN.
+
+    Raises:
+        TypeError: an image instead of its array.
+        ValueError: a level that is not finite, or a width that is not finite or not above 0.
     """
-    if not width > 0:
-        raise ValueError(f"the width of a window must be above 0, got {width}")
+    if isinstance(volume, sitk.Image):  # numpy would take it for one long row of numbers
+        raise TypeError("window takes an array (D, H, W), got a SimpleITK image: use images.array(image)")
+    if not (np.isfinite(level) and 0 < width < np.inf):
+        raise ValueError(f"a window needs a finite level and a finite width above 0, got {level} and {width}")
     scaled = (np.asarray(volume, dtype=np.float32) - np.float32(level - width / 2)) / np.float32(width)
     return np.clip(scaled, 0.0, 1.0)
 
@@ -227,6 +241,8 @@ class Grid:
 
 def grid(source: sitk.Image | Path) -> Grid:
     """The grid of an image, or of an image file of which only the header is read."""
+    if not isinstance(source, str | Path):
+        _require_image(source, "a grid", "or the path of a file")
     if isinstance(source, sitk.Image):
         return Grid(source.GetSize(), source.GetSpacing(), source.GetOrigin(), source.GetDirection())
     reader = sitk.ImageFileReader()
@@ -299,8 +315,10 @@ def resample(
         it has already, every value stays exactly as it is.
 
     Raises:
+        TypeError: `image` or `like` is no image.
         ValueError: not exactly one of `spacing_mm` and `like` is given, or it does not fit.
     """
+    _require_image(image, "resample")
     if (spacing_mm is None) == (like is None):
         raise ValueError("resample needs one of spacing_mm and like, and not both")
     target = grid(like) if like is not None else _regrid(grid(image), _positive(spacing_mm, image.GetDimension())[::-1])
@@ -352,7 +370,17 @@ def reorient(image: sitk.Image, letters: str = "LPS") -> sitk.Image:
     return sitk.DICOMOrient(image, letters)
 
 
+def _require_image(image: object, what: str, else_what: str = "") -> None:
+    if not isinstance(image, sitk.Image):
+        wanted = f"a SimpleITK image {else_what}".rstrip()
+        raise TypeError(
+            f"{what} needs {wanted}, got {type(image).__name__}; images.image_like(values, image) makes an image of "
+            "an array"
+        )
+
+
 def _require_3d(image: sitk.Image, what: str) -> None:
+    _require_image(image, what)
     if image.GetDimension() != 3:
         raise ValueError(f"{what} needs a 3D image, got {image.GetDimension()} dimensions")
 

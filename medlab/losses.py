@@ -43,11 +43,16 @@ def soft_dice(logits: Tensor, labels: Tensor) -> Tensor:
         A float32 scalar in [0, 1].
 
     Raises:
-        ValueError: if the shapes do not belong together or a label is not a class.
+        ValueError: if there is no class but the background, the shapes do not belong together or a label is not a
+            class.
 
     Source: Milletari, Navab, Ahmadi 2016, doi:10.1109/3DV.2016.79, without the squares in the denominator.
     """
     truth = _one_hot(logits, labels)
+    if logits.shape[1] < 2:
+        raise ValueError(
+            f"logits must have at least 2 classes, background and foreground, got shape {tuple(logits.shape)}"
+        )
     probabilities = logits.float().softmax(1)
     axes = (0, *range(2, logits.ndim))  # everything but the classes
     overlap = (probabilities * truth).sum(axes)[1:]  # (K - 1,)
@@ -61,14 +66,14 @@ def cross_entropy_dice(logits: Tensor, labels: Tensor) -> Tensor:
     """`cross_entropy` plus `soft_dice`: the first gives every voxel a gradient, the second weighs classes, not voxels.
 
     Args:
-        logits: (B, K, *S) float.
+        logits: (B, K, *S) float, K at least 2.
         labels: (B, *S) integers 0..K-1.
 
     Returns:
         A float32 scalar, at least 0.
 
     Raises:
-        ValueError: if the shapes do not belong together or a label is not a class.
+        ValueError: if there is one class only, the shapes do not belong together or a label is not a class.
 
     Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z.
     """

@@ -217,5 +217,7 @@ def test_axes_and_shapes_that_do_not_fit_are_refused():
     images = torch.zeros(1, 1, 4, 6)
     with pytest.raises(ValueError, match=r"axes must be 0 to 1 for images \(1, 1, 4, 6\), got 2"):
         flip(images, torch.zeros(1, 4, 6), chance(), axes=(2,))
+    with pytest.raises(TypeError, match=r"axes must be a tuple of 0 to 1, got 1: write \(1,\)"):
+        Augment(flip_axes=1)(images, torch.zeros(1, 4, 6), chance())
     with pytest.raises(ValueError, match=r"got \(1, 1, 4, 6\) and \(1, 6, 4\)"):
         deform(images, torch.zeros(1, 6, 4), chance(), rotation_degrees=5)

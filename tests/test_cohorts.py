@@ -333,6 +333,8 @@ def test_the_built_in_split_is_fixed_and_has_every_part():
     assert {case.name for case in cohort.test} <= {case.name for case in larger.test}
     assert [part_of(index) for index in range(10)] == ["train"] * 7 + ["validation", "test", "test"]
     assert "at least 10 patients" in refused("brain", patients=9)
+    assert refused("brain", patients="x") == "patients must be a whole number, 10 or more, got 'x'"
+    assert len(load("brain", patients=np.int64(10)).train) == 7
 
 
 @pytest.mark.parametrize("kind", ["brain", "chest"])

@@ -397,6 +397,24 @@ def test_patient_split_has_every_slice_once_and_no_patient_twice(count: int, sha
     assert unet.my_patient_split(patients, share, seed) == (training, test)
 
 
+def test_patient_split_may_make_plain_text_of_the_names() -> None:
+    """Then names may not be found under the other hash that the check gives them: no sign of a bare set."""
+
+    def by_set(patients, test_share, seed):
+        names = np.random.default_rng(seed).permutation(np.unique(patients))
+        test = set(names[: round(test_share * len(names))])
+        return [i for i, p in enumerate(patients) if p not in test], [i for i, p in enumerate(patients) if p in test]
+
+    def by_number(patients, test_share, seed):
+        number = {name: n for n, name in enumerate(np.unique(patients).tolist())}
+        test = np.random.default_rng(seed).permutation(len(number))[: round(test_share * len(number))]
+        inside = np.isin([number[p] for p in patients], test)
+        return np.flatnonzero(~inside).tolist(), np.flatnonzero(inside).tolist()
+
+    for answer in (by_set, by_number):
+        assert unet.check_patient_split(answer).outcome == "correct"
+
+
 def test_patient_split_differs_between_seeds() -> None:
     patients = [f"P{n}" for n in range(30)]
     assert unet.my_patient_split(patients, 0.3, 0) != unet.my_patient_split(patients, 0.3, 1)

@@ -126,6 +126,23 @@ def test_normalise_refuses_what_would_give_nan(volume):
         normalise(volume)
 
 
+@pytest.mark.parametrize("shape", [(20, 30), (1, 20, 24, 30), (1, 1, 20, 24, 30)])
+def test_normalise_refuses_axes_in_another_order(shape):
+    with pytest.raises(ValueError, match=r"channels come last; without any, leave their axis out"):
+        normalise(np.ones(shape))
+
+
+@pytest.mark.parametrize("context", [-1, 0.5])
+def test_a_context_that_is_no_number_of_slices_is_refused(context):
+    with pytest.raises(ValueError, match=rf"context must be a whole number of slices from 0, got {context}"):
+        Resident(made(), context=context)
+
+
+def test_an_array_is_no_image():
+    with pytest.raises(TypeError, match=r"must be a SimpleITK image, got ndarray: images\.from_array makes one"):
+        gpu.network_input(np.zeros((3, 4, 5)))
+
+
 def test_the_cohort_is_padded_evenly_and_comes_back_as_it_was():
     cases = made()
     data = Resident(cases, multiple=8)

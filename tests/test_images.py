@@ -108,9 +108,35 @@ def test_window_maps_its_ends_to_0_and_1():
     )
 
 
-def test_window_needs_a_width():
-    with pytest.raises(ValueError, match="width of a window must be above 0, got 0"):
-        images.window(np.zeros(3), 40, 0)
+@pytest.mark.parametrize(("level", "width"), [(40, 0), (40, -1), (40, np.inf), (40, np.nan), (np.nan, 400)])
+def test_window_needs_a_finite_level_and_a_width(level, width):
+    with pytest.raises(ValueError, match=f"finite width above 0, got {level} and {width}"):
+        images.window(np.zeros(3), level, width)
+
+
+def test_window_refuses_an_image_whose_axes_would_be_lost():
+    with pytest.raises(TypeError, match=r"use images\.array\(image\)"):
+        images.window(numbered(), 40, 400)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        images.array,
+        images.spacing_mm,
+        images.orientation,
+        images.reorient,
+        images.grid,
+        lambda values: images.resample(values, spacing_mm=(1, 1, 1)),
+        lambda values: images.resample(numbered(), like=values),
+        lambda values: images.check_same_grid(numbered(), values),
+        lambda values: images.image_like(numbered(), values),
+        lambda values: images.write(values, "a.nii.gz"),
+    ],
+)
+def test_an_array_in_place_of_an_image_is_named_not_printed(call):
+    with pytest.raises(TypeError, match=r"needs a SimpleITK image.*, got ndarray; images\.image_like\(values, image\)"):
+        call(np.zeros((4, 5, 7)))
 
 
 # --- Files ---
@@ -136,6 +162,11 @@ def test_png_keeps_16_bits(tmp_path):
 def test_jpeg_is_not_written_because_it_changes_values(tmp_path):
     with pytest.raises(ValueError, match=r"a\.jpg: the name of an image file must end in \.nii\.gz"):
         images.write(images.from_array(np.zeros((4, 4), np.uint8)), tmp_path / "a.jpg")
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"a\.nii: there is no folder .*nowhere"):
+        images.write(numbered(), tmp_path / "nowhere" / "a.nii")
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):

@@ -316,3 +316,33 @@ def test_what_can_t_be_classified_is_refused():
         infer.classify(Brighter(), torch.zeros(0, 1, 4))
     with pytest.raises(ValueError, match=r"logits \(B, K\), got shape \(2, 2, 8, 8\): use `predict`"):
         infer.classify(Threshold(), torch.zeros(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "got"),
+    [
+        (np.zeros((2, 1, 4), np.float32), "ndarray"),
+        (torch.zeros(2, 1, 4, dtype=torch.float64), "a tensor of torch.float64"),
+        (torch.zeros(2, 1, 4, dtype=torch.int64), "a tensor of torch.int64"),
+    ],
+)
+def test_inputs_of_another_type_are_refused_with_what_they_are(inputs, got):
+    with pytest.raises(TypeError, match=rf"inputs must be a tensor of torch\.float32, got {got}: `torch"):
+        infer.classify(Brighter(), inputs)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_inputs_that_are_not_finite_are_refused_with_their_number(value):
+    inputs = torch.zeros(4, 1, 5)
+    inputs[2, 0, 3] = value
+    with pytest.raises(ValueError, match="got NaN or infinity in 1 of 4, the first is number 2"):
+        infer.classify(Brighter(), inputs)
+
+
+@pytest.mark.parametrize("mirror_axes", [(), (2,)])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_volume_that_is_not_finite_is_refused(mirror_axes, value):
+    values = volume()
+    values[0, 2, 3, 4] = value
+    with pytest.raises(ValueError, match="volume must be finite, got NaN or infinity in 1 of 1430 values"):
+        infer.predict(Threshold(), values, mirror_axes=mirror_axes)

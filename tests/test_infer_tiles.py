@@ -288,13 +288,27 @@ def test_slices_are_blended_too(size):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"patch": (8, 8)}, r"patch must be 3 multiples of 2, got \(8, 8\)"),
+        ({"patch": (8, 8)}, r"patch must be 3 multiples of 2, got \(8, 8\)$"),
         ({"patch": (8, 9, 8)}, r"patch must be 3 multiples of 2, got \(8, 9, 8\); \(8, 8, 8\) would fit"),
         ({"patch": (0, 8, 8)}, r"got \(0, 8, 8\); \(2, 8, 8\) would fit"),
         ({"patch": (8, 8, 8), "overlap": 1}, "overlap must be 0 to below 1, got 1"),
         ({"patch": (8, 8, 8), "overlap": -0.5}, "overlap must be 0 to below 1"),
+        ({"overlap": 1.0}, "overlap must be 0 to below 1, got 1.0"),
     ],
 )
 def test_windows_that_make_no_sense_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
+        infer.predict(UNet(1, 2, (2, 2), dims=3), volume(1, 8, 8, 8), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"patch": 8}, r"patch must be 3 multiples of 2, got 8: write \(8, 8, 8\)"),
+        ({"mirror_axes": 2}, r"mirror_axes must be several of 0, 1, 2 \(D, H, W\), got 2: `\(2,\)`"),
+        ({"mirror_axes": 0}, r"mirror_axes must be several of 0, 1, 2 \(D, H, W\), got 0: `\(0,\)`"),
+    ],
+)
+def test_a_single_number_where_several_are_wanted_is_refused(options, words):
+    with pytest.raises(TypeError, match=words):
         infer.predict(UNet(1, 2, (2, 2), dims=3), volume(1, 8, 8, 8), **options)

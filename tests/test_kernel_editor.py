@@ -125,5 +125,17 @@ def test_a_cursor_outside_is_refused(cursor):
         KernelEditor(PICTURE, cursor=cursor)
 
 
+@pytest.mark.parametrize("spacing", [(1, 0), (0, 1), (1, -1), (1.0, np.nan), (1.0,), (1.0, 1.0, 1.0)])
+def test_a_spacing_that_is_none_is_refused(spacing):
+    with pytest.raises(ValueError, match=r"spacing_mm must be 2 positive numbers in \(y, x\) order"):
+        KernelEditor(PICTURE, spacing_mm=spacing)
+
+
+@pytest.mark.parametrize("letters", ["RL", (), ("R", "L", "A", "P", "S")])
+def test_letters_for_other_than_four_edges_are_refused(letters):
+    with pytest.raises(ValueError, match="letters must be four, at the left, right, top and bottom edge"):
+        KernelEditor(PICTURE, letters=letters)
+
+
 def test_the_script_is_small():
     assert (module.HERE / "kernel.js").stat().st_size < 20_000

@@ -148,3 +148,11 @@ def test_the_playground_of_the_lesson_begins_away_from_the_solution():
     scores = metrics.evaluate(exercises.masks.my_prediction, mask)["1"]
     assert scores["dice"] > exercises.masks.HIGH_DICE
     assert scores["hd95_mm"] > exercises.masks.FAR_MM
+
+
+def test_the_worked_answer_to_40_3_counts_its_pixels():
+    prediction, mask = exercises.masks.my_prediction, exercises.masks.TRUTH
+    pixels, border = prediction.sum(), exercises.masks.my_surface(prediction).sum()
+    assert f"4 of {pixels} pixels" in exercises.masks.PREDICTION.why
+    assert f"4 of {border} surface pixels" in exercises.masks.PREDICTION.why
+    assert (prediction & ~mask).sum() == 4

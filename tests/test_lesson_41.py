@@ -57,6 +57,18 @@ def test_95_percent_intervals_catch_the_true_mean_in_93_to_97_of_100_studies(les
     assert (caught <= 970).all(), caught
 
 
+def test_intervals_of_12_patients_catch_it_in_88_to_93_of_100_studies_bca_more_often(
+    lesson: types.SimpleNamespace,
+) -> None:
+    rng, population = np.random.default_rng(41), stats.beta(8, 2)
+    caught = np.zeros(2)
+    for _ in range(1000):
+        values, draws = population.rvs(12, random_state=rng), rng.integers(0, 12, (600, 12))
+        intervals = evaluation.my_percentile_interval(values, draws), lesson.bca_interval(values, draws)
+        caught += [low <= population.mean() <= high for low, high in intervals]
+    assert 880 <= caught[0] < caught[1] <= 930, caught
+
+
 @quick
 @given(seed=seeds, n=st.integers(5, 30), level=st.sampled_from([0.8, 0.9, 0.95]))
 @pytest.mark.parametrize("statistic", [np.mean, np.var])
@@ -83,6 +95,16 @@ def test_the_permutation_test_over_all_worlds_is_scipys(seed: int, n: int) -> No
     worlds = 1 - 2 * ((np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1)  # every choice of signs but ours
     found = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf)
     assert evaluation.my_permutation_p(differences, worlds) == pytest.approx(min(1.0, found.pvalue))
+
+
+@quick
+@given(seed=seeds, n=st.integers(2, 8))
+def test_equal_worlds_count_though_decimals_are_rounded(seed: int, n: int) -> None:
+    whole = np.random.default_rng(seed).integers(-9, 10, n).astype(float)
+    worlds = 1 - 2 * ((np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1)
+    assert evaluation.my_permutation_p(whole / 100, worlds) == evaluation.my_permutation_p(whole, worlds)
+    four = 1 - 2 * ((np.arange(1, 16)[:, None] >> np.arange(4)) & 1)
+    assert evaluation.my_permutation_p(np.array([0.1, 0.2, 0.3, -0.3]), four) == 0.75
 
 
 @pytest.mark.parametrize(("n", "difference"), [(10, 0.0), (10, 0.02), (30, 0.01), (120, 0.005)])

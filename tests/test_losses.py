@@ -82,6 +82,12 @@ def test_the_sum_of_both_is_what_is_said():
     assert_close(cross_entropy_dice(logits, labels), cross_entropy(logits, labels) + soft_dice(logits, labels))
 
 
+@pytest.mark.parametrize("loss", [soft_dice, cross_entropy_dice])
+def test_one_class_alone_is_refused(loss):
+    with pytest.raises(ValueError, match=r"at least 2 classes, background and foreground, got shape \(1, 1, 4, 5\)"):
+        loss(torch.zeros(1, 1, 4, 5), torch.zeros(1, 4, 5, dtype=torch.long))
+
+
 @pytest.mark.parametrize("loss", [cross_entropy, soft_dice])
 def test_bfloat16_logits_are_worked_on_in_float32(loss):
     torch.manual_seed(0)

@@ -102,6 +102,13 @@ def test_a_cell_without_numbers_is_refused(inputs, hidden):
 
 
 @every_cell
+@pytest.mark.parametrize("shape", [(4, 5, 3), (4, 0, 2), (4, 2)])
+def test_a_sequence_that_does_not_fit_the_cell_is_refused(name, shape):
+    with pytest.raises(ValueError, match=r"sequence must be \(B, T, N\) with T at least 1 and N = 2, got shape \(4,"):
+        unroll(CELLS[name](2, 3), torch.zeros(shape))
+
+
+@every_cell
 def test_the_classifier_is_the_mean_of_the_cells_states_and_a_linear_layer(name):
     torch.manual_seed(0)
     model = RecurrentClassifier(2, 3, 5, cell=name, samples_per_step=4).double()

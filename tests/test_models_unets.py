@@ -203,6 +203,19 @@ def test_wrong_channels_or_axes_of_a_volume_are_refused(shape):
         RecurrentUNet(1, 2, (2, 2))(torch.zeros(shape))
 
 
+@pytest.mark.parametrize("shape", [(1, 2, 3, 4), (1, 2, 5, 4, 4), (1, 0, 3, 4, 4)])
+@pytest.mark.parametrize(("layer", "name"), [(ConvLSTM(3, 2), "sequence"), (Memory(3), "maps")])
+def test_wrong_channels_or_axes_of_a_sequence_are_refused(layer, name, shape):
+    with pytest.raises(ValueError, match=rf"{name} must be \(B, ., C, H, W\) with C = 3 and a slice at least, got"):
+        layer(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("make", [lambda: ConvLSTM(0, 2), lambda: ConvLSTM(1, 0), lambda: Memory(0)])
+def test_a_memory_without_channels_is_refused(make):
+    with pytest.raises(ValueError, match="must be at least 1, got"):
+        make()
+
+
 @pytest.mark.parametrize(
     ("model", "shape"),
     [

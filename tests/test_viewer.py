@@ -440,6 +440,12 @@ def test_a_montage_refuses_slices_that_are_not_there(options, message):
         montage(picture(), **options)
 
 
+@pytest.mark.parametrize("slices", ["6", 6.0, [1.5], ["1", "2"], None])
+def test_a_montage_refuses_slices_that_are_no_whole_numbers(slices):
+    with pytest.raises(TypeError, match="slices must be a whole number or a list of array indices, got"):
+        montage(picture(), slices=slices)
+
+
 @pytest.mark.parametrize("values", [np.zeros((8, 11)), np.zeros((30, 20, 3), np.uint8), np.full(SHAPE, np.nan)])
 def test_a_montage_of_odd_input_is_drawn(values):
     montage(values).canvas.draw()

@@ -90,10 +90,13 @@ def flip(images: Tensor, labels: Tensor, generator: torch.Generator, *, axes: Se
         axes: spatial axes, 0 is the first of S. Ask for left and right only where a mirrored body is a possible one.
 
     Raises:
+        TypeError: if the axes are a single number.
         ValueError: if an axis is not there or the shapes do not belong together.
     """
     _check(images, labels)
     dims = images.ndim - 2
+    if isinstance(axes, int):
+        raise TypeError(f"axes must be a tuple of 0 to {dims - 1}, got {axes}: write ({axes},)")
     for axis in axes:
         if not 0 <= axis < dims:
             raise ValueError(f"axes must be 0 to {dims - 1} for images {tuple(images.shape)}, got {axis}")

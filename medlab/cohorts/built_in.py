@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache, lru_cache, partial
+from numbers import Integral
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -35,6 +36,8 @@ def part_of(index: int) -> str:
 
 def built_in_cases(kind: str, *, patients: int, seed: int) -> list[Case]:
     """Cases of patients 0 to `patients - 1`; nothing is made before it is asked for."""
+    if not isinstance(patients, Integral):
+        raise ValueError(f"patients must be a whole number, 10 or more, got {patients!r}")
     if patients < 10:
         raise ValueError(f"{kind} needs at least 10 patients, so that every part has some, got {patients}")
     if kind == "ecg":

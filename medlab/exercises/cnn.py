@@ -140,7 +140,7 @@ AUC = Exercise(
         "guessing. Source: Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747."
     ),
     cases=_auc_cases,
-    tolerance=1e-9,
+    tolerance=1e-6,
     mistakes=(
         Mistake(
             "ties count nothing",
@@ -245,6 +245,11 @@ def _stop_never_reset(losses: list[float], patience: int) -> tuple[int, int]:
     return best, last
 
 
+def _stop_keeps_the_last_equal(losses: list[float], patience: int) -> tuple[int, int]:
+    best, last = _stop(losses, patience)
+    return max(i for i in range(last + 1) if losses[i] == losses[best]), last
+
+
 EARLY_STOP = Exercise(
     id="22.3",
     module=__name__,
@@ -303,6 +308,11 @@ EARLY_STOP = Exercise(
             "Rounds are counted from 0 here, as Python does.",
             lambda losses, patience: tuple(n + 1 for n in _stop(losses, patience)),
         ),
+        Mistake(
+            "last of equal losses",
+            "The stop is right, but of equal losses the last was kept. Nothing was gained by it: the first counts.",
+            _stop_keeps_the_last_equal,
+        ),
     ),
 )
 check_early_stop = EARLY_STOP.check
@@ -333,7 +343,7 @@ def _dropout_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case(np.array([[1.0, 2.0]]), np.array([[0.1, 0.9]]), 0.5, True)
     yield case(np.array([[1.0, 2.0]]), np.array([[0.1, 0.9]]), 0.5, False)
     yield case(np.array([[4.0, 8.0, 12.0]]), np.array([[0.1, 0.5, 0.9]]), 0.2, True)
-    yield case(np.array([[3.0, 4.0]]), np.array([[0.3, 0.7]]), 0.0, True)
+    yield case(np.array([[3.0, 4.0]]), np.array([[0.0, 0.7]]), 0.0, True)  # a draw of 0 is not below a rate of 0
     for training in (True, False) * 4:
         shape = tuple(int(n) for n in rng.integers(1, 6, 2))
         yield case(rng.normal(size=shape), rng.random(shape), float(rng.uniform(0.1, 0.8)), training)
@@ -392,6 +402,13 @@ DROPOUT = Exercise(
             "training; here they stay as they are.",
             lambda features, draws, rate, training: (
                 _dropped(features, draws, rate, 1.0) if training else features * (1 - rate)
+            ),
+        ),
+        Mistake(
+            "a draw equal to the rate",
+            "A draw that equals `rate` was left out: below `rate` means `<`, not `<=`. A rate of 0 leaves nothing out.",
+            lambda features, draws, rate, training: (
+                np.where(draws <= rate, 0, features / (1 - rate)) if training else features
             ),
         ),
     ),
@@ -520,6 +537,16 @@ BATCH_NORM = Exercise(
             "shift before scale",
             "It looks as if the shift was added before the scale: it is multiplied too, then. First scale, then shift.",
             lambda maps, scale, shift, eps=1e-5: _normed(maps, scale, shift * scale, eps),
+        ),
+        Mistake(
+            "eps not used",
+            "Nearly: `eps` is an argument. Add the one that was given, not a number of your own.",
+            lambda maps, scale, shift, eps=1e-5: _normed(maps, scale, shift, 1e-5),
+        ),
+        Mistake(
+            "eps left out",
+            "It looks as if `eps` was left out. A constant channel would divide by 0: `np.sqrt(variance + eps)`.",
+            lambda maps, scale, shift, eps=1e-5: _normed(maps, scale, shift, 0.0),
         ),
     ),
 )

@@ -82,6 +82,11 @@ OUTPUT_SIZE = Exercise(
             ),
         ),
         Mistake(
+            "padding ignored",
+            "It looks as if padding was ignored: it is added at both ends before the kernel slides.",
+            lambda size, kernel, stride=1, padding=0, dilation=1: (size - dilation * (kernel - 1) - 1) // stride + 1,
+        ),
+        Mistake(
             "dilation ignored",
             "It looks as if dilation was ignored: with gaps the kernel covers more than `kernel` values.",
             lambda size, kernel, stride=1, padding=0, dilation=1: (size + 2 * padding - kernel) // stride + 1,
@@ -368,6 +373,12 @@ def _pooled_by_row_index(image: np.ndarray, size: int, stride: int) -> np.ndarra
     return np.array(values).reshape(rows, columns)
 
 
+def _pooled_over_the_stride(image: np.ndarray, size: int, stride: int) -> np.ndarray:
+    rows, columns = ((n - size) // stride + 1 for n in image.shape)
+    tops, lefts = (range(0, stride * n, stride) for n in (rows, columns))
+    return np.array([[image[i : i + stride, j : j + stride].max() for j in lefts] for i in tops])
+
+
 MAX_POOL2D = Exercise(
     id="20.4",
     module=__name__,
@@ -410,6 +421,11 @@ MAX_POOL2D = Exercise(
             "stride ignored",
             "It looks as if the window always moves by one pixel: it moves by `stride`.",
             lambda image, size, stride: my_max_pool2d(image, size, 1),
+        ),
+        Mistake(
+            "window as large as the stride",
+            "It looks as if the window had `stride` x `stride` pixels: it starts at `i * stride` and is `size` long.",
+            _pooled_over_the_stride,
         ),
         Mistake(
             "window too wide",
@@ -636,6 +652,11 @@ TRANSPOSED_SIZE = Exercise(
             lambda size, kernel, stride=1, padding=0, output_padding=0: (
                 (size - 1) * stride + kernel - padding + output_padding
             ),
+        ),
+        Mistake(
+            "padding ignored",
+            "It looks as if padding was ignored: that many values are cut off at each of the two ends.",
+            lambda size, kernel, stride=1, padding=0, output_padding=0: (size - 1) * stride + kernel + output_padding,
         ),
         Mistake(
             "output padding ignored",

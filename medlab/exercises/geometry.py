@@ -236,6 +236,7 @@ def _volume_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case(one, (10.0, 5.0, 4.0))
     yield case(np.zeros((1, 2, 2), bool), (10.0, 5.0, 4.0))
     yield case(np.array([[[0, 255, 255]]], np.uint8), (10.0, 5.0, 4.0))
+    yield case(np.array([[[0, 1, 2, 255]]], np.uint8), (10.0, 5.0, 4.0))
     for _ in range(8):
         mask = rng.random(rng.integers(2, 9, 3)) < rng.uniform(0.1, 0.9)
         spacing = tuple(round(float(s), 2) for s in rng.uniform(2.0, 9.0, 3))
@@ -285,6 +286,25 @@ VOLUME = Exercise(
             "only value 1",
             "It looks as if only voxels of value 1 were counted: every value but 0 belongs to the mask.",
             lambda mask, spacing_mm: float(np.count_nonzero(mask == 1) * np.prod(spacing_mm) / 1000),
+        ),
+        Mistake(
+            "values over the largest",
+            "It looks as if the mask's values were added up and divided by the largest: that is the count only where "
+            "all are alike. Count the voxels that are not 0.",
+            lambda mask, spacing_mm: float(mask.sum() / max(int(mask.max()), 1) * np.prod(spacing_mm) / 1000),
+        ),
+        Mistake(
+            "only 1 and 255",
+            "It looks as if only the values 1 and 255 were counted: every value but 0 belongs to the mask.",
+            lambda mask, spacing_mm: float(np.isin(mask, (1, 255)).sum() * np.prod(spacing_mm) / 1000),
+        ),
+        Mistake(
+            "only the largest value",
+            "It looks as if only the voxels of the largest value were counted: a mask may hold several values, and "
+            "every one but 0 belongs to it.",
+            lambda mask, spacing_mm: float(
+                np.count_nonzero((mask == mask.max()) & (mask != 0)) * np.prod(spacing_mm) / 1000
+            ),
         ),
         Mistake(
             "whole image",
@@ -399,6 +419,11 @@ FLIP = Exercise(
             lambda *args: _flip(*args, move=0, turn=False),
         ),
         Mistake(
+            "array not reversed",
+            "Origin and direction changed, but the array did not: reverse it along x, the last axis.",
+            lambda *args: (args[0], *my_flip_left_right(*args)[1:]),
+        ),
+        Mistake(
             "origin stays",
             "The direction turned, the origin stayed: the patient has moved by almost the width of the image.",
             lambda *args: _flip(*args, move=0),
@@ -427,6 +452,17 @@ FLIP = Exercise(
             "spacing ignored",
             "It looks as if the origin moved W - 1 mm: a step is `spacing_mm[0]` long.",
             lambda *args: _flip(*args, step_mm=1.0),
+        ),
+        Mistake(
+            "spacing of z",
+            "It looks as if the last spacing was taken: here they are in (x, y, z) order, a step along x is "
+            "`spacing_mm[0]` long.",
+            lambda *args: _flip(*args, step_mm=args[2][2]),
+        ),
+        Mistake(
+            "number of slices",
+            "It looks as if the number of slices was taken for W: W is the last entry of the shape.",
+            lambda *args: _flip(*args, more=args[0].shape[0] - args[0].shape[2]),
         ),
     ),
 )

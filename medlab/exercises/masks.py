@@ -134,6 +134,15 @@ OVERLAP = Exercise(
             "Where only one of the masks is empty, everything was missed or made up: that scores 0.",
             lambda p, t: _overlap(p, t, one_empty=1.0),
         ),
+        Mistake(
+            "each 0 / 0 scores 1",
+            "With one empty mask precision or recall is 0 / 0. It scores 0 here: 1 is only for two empty masks.",
+            lambda p, t: (
+                *my_overlap(p, t)[:2],
+                my_overlap(p, t)[2] if p.any() else 1.0,
+                my_overlap(p, t)[3] if t.any() else 1.0,
+            ),
+        ),
     ),
 )
 check_overlap = OVERLAP.check
@@ -308,14 +317,14 @@ PREDICTION = Exercise(
     ),
     why=(
         "Four pixels in the far corner cost 4 of 123 pixels, so Dice falls to 0.983 only. But a thin object is nearly "
-        "all surface: they are 4 of 45 surface pixels of the prediction, more than the 5 % that HD95 leaves out, and "
+        "all surface: they are 4 of 46 surface pixels of the prediction, more than the 5 % that HD95 leaves out, and "
         "they lie 15 mm and more from the truth. Overlap and distance ask different questions; report both."
     ),
     mistakes=(
         Mistake(
             "too few pixels for a percentile",
-            "The Hausdorff distance sees your error, HD95 does not: it leaves out the worst 5 % of the prediction's "
-            "surface. Make the error a few pixels larger.",
+            "The Hausdorff distance sees your error, HD95 sees too little of it: it leaves out the worst 5 % of the "
+            "prediction's surface. Make the error a few pixels larger, or move it farther away.",
         ),
         Mistake(
             "overlap spoilt",
@@ -400,6 +409,15 @@ def _all_pairs(a: np.ndarray, b: np.ndarray, spacing_mm: Any) -> float:
     return float(np.percentile(np.sqrt((steps**2).sum(-1)), 95))
 
 
+def _by_rule(rule: Any) -> Callable[..., float]:
+    """The same with another rule for what lies between two distances of a list."""
+
+    def larger(there: np.ndarray, back: np.ndarray) -> float:
+        return max(np.percentile(there, 95, method=rule), np.percentile(back, 95, method=rule))
+
+    return lambda a, b, spacing_mm: _distance(a, b, spacing_mm, larger)
+
+
 HD95 = Exercise(
     id="40.4",
     module=__name__,
@@ -464,6 +482,23 @@ HD95 = Exercise(
             lambda a, b, spacing_mm: _distance(
                 a, b, spacing_mm, lambda x, y: (np.percentile(x, 95) + np.percentile(y, 95)) / 2
             ),
+        ),
+        Mistake(
+            "smaller of the two directions",
+            "You take the smaller of the two directions. The larger one counts: an error may be seen from one side "
+            "only.",
+            lambda a, b, spacing_mm: _distance(
+                a, b, spacing_mm, lambda x, y: min(np.percentile(x, 95), np.percentile(y, 95))
+            ),
+        ),
+        *(
+            Mistake(
+                f"percentile by the rule {rule!r}",
+                f"Your percentile lies between two numbers of the list, and you take the {taken} one. "
+                "`np.percentile(distances, 95)` goes part of the way from the lower to the higher.",
+                _by_rule(rule),
+            )
+            for rule, taken in {"lower": "lower", "higher": "higher", "nearest": "nearer"}.items()
         ),
         Mistake(
             "root forgotten",
@@ -553,6 +588,18 @@ SURFACE_DICE = Exercise(
             lambda x, y, tolerance_mm: _share(x, tolerance_mm) if x.size else 1.0,
         ),
         Mistake(
+            "one empty surface scores 1",
+            "Only where both surfaces are empty there is no error. Where one is, everything was missed or made up.",
+            lambda x, y, tolerance_mm: my_surface_dice(x, y, tolerance_mm) if x.size and y.size else 1.0,
+        ),
+        Mistake(
+            "smaller of two shares",
+            "You take the smaller of the two shares. Here all voxels go into one fraction.",
+            lambda x, y, tolerance_mm: (
+                min(_share(x, tolerance_mm), _share(y, tolerance_mm)) if x.size or y.size else 1.0
+            ),
+        ),
+        Mistake(
             "share outside",
             "That is the share beyond the tolerance: the one that would have to be drawn anew.",
             lambda x, y, tolerance_mm: (
@@ -598,11 +645,23 @@ def _lesion_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case(np.array([[0, 1, 1, 0, 0, 2]]), np.array([[1, 1, 0, 0, 2, 0]]))
     yield case(np.array([[0, 1, 1, 1, 1, 1, 0, 2, 2]]), np.array([[1, 1, 0, 0, 2, 2, 0, 0, 0]]))
     yield case(np.array([[1, 0, 2, 0, 3]]), np.array([[1, 1, 1, 0, 0]]))
+    yield case(np.array([[0, 1, 0, 2, 2]]), np.array([[0, 1, 0, 2, 2]]))  # no background under the other map
+    yield case(np.array([[0, 1, 1, 0, 0]]), np.array([[1, 1, 2, 2, 2]]))  # lesions that touch are still two
     yield case(np.zeros((1, 3), int), np.array([[1, 0, 2]]))
     yield case(np.array([[1, 0, 2]]), np.zeros((1, 3), int))
     for _ in range(10):
         shape = rng.integers(4, 9, rng.integers(2, 4))
         yield case(_numbered(_mask(rng, shape, 0.12)), _numbered(_mask(rng, shape, 0.12)))
+
+
+def _mostly(lesions: np.ndarray, other: np.ndarray) -> int:
+    """How many lesions lie at least half in the other map's."""
+    return sum(bool((other[lesions == number] > 0).mean() >= 0.5) for number in range(1, int(lesions.max()) + 1))
+
+
+def _less_one(numbers: np.ndarray) -> int:
+    """How many there are, one of them taken for the background."""
+    return max(np.unique(numbers).size - 1, 0)
 
 
 def _in_turn(counts: tuple[int, int, int], change: Callable[[int, int, int], tuple[int, int, int]]) -> Any:
@@ -617,8 +676,11 @@ LESION_COUNTS = Exercise(
     dots=2,
     parts=("found", "missed", "false alarms"),
     hints=(
-        "`true_lesions[predicted_lesions > 0]` holds the numbers of the true lesions under the prediction, and zeros.",
-        "`np.unique` leaves each number once; do not count the 0 of the background.",
+        (
+            "`true_lesions[predicted_lesions > 0]` holds the numbers of the true lesions under the prediction, and "
+            "perhaps zeros."
+        ),
+        "`np.unique` leaves each number once. Take the zeros away first, if there are any: they are background.",
         "Missed are all true lesions less those found. False alarms: turn prediction and truth round, and do the same.",
     ),
     why=(
@@ -662,6 +724,26 @@ LESION_COUNTS = Exercise(
                 np.unique(t).size - np.unique(t[p > 0]).size,
                 np.unique(p).size - np.unique(p[t > 0]).size,
             ),
+        ),
+        Mistake(
+            "a lesion taken for the background",
+            "You leave out one number as the background. Under the other map there may be no background: take the "
+            "zeros away before you count.",
+            lambda p, t: (
+                _less_one(t[p > 0]),
+                int(t.max()) - _less_one(t[p > 0]),
+                int(p.max()) - _less_one(p[t > 0]),
+            ),
+        ),
+        Mistake(
+            "numbered anew",
+            "Both maps are numbered already. To number them anew joins lesions that touch.",
+            lambda p, t: my_lesion_counts(_numbered(p > 0), _numbered(t > 0)),
+        ),
+        Mistake(
+            "most of a lesion asked for",
+            "You ask for a large part of a lesion. Here one shared voxel is enough.",
+            lambda p, t: (_mostly(t, p), int(t.max()) - _mostly(t, p), int(p.max()) - _mostly(p, t)),
         ),
         Mistake(
             "found and confirmed exchanged",

@@ -131,7 +131,7 @@ def _run(x: np.ndarray, start: np.ndarray, weight_ih: np.ndarray, weight_hh: np.
 
 def _gradient_cases(rng: np.random.Generator) -> Iterator[Case]:
     one = np.array([[0.5]])
-    yield case(one, np.array([[0.5], [0.0]]), np.array([[1.0]]), np.array([[2.0]]))
+    yield case(one, np.array([[0.5], [0.6]]), np.array([[1.0]]), np.array([[2.0]]))
     yield case(np.array([[1.0], [0.0]]), np.array([[0.0], [0.5], [0.25]]), np.array([[0.0], [1.0]]), one)
     for last_only in (True, False) * 4:
         steps, n, hidden = rng.integers(2, 6), rng.integers(1, 4), rng.integers(2, 5)
@@ -159,6 +159,8 @@ def _gradients(
         if how.get("old_slope"):
             grad_a = grad_h * (1 - states[t] ** 2)
         before = states[t + 1] if how.get("new_state") else states[t]
+        if how.get("skips_start") and t == 0:
+            before = np.zeros(hidden)
         found = np.outer(grad_a, x[t]), np.outer(grad_a, before), grad_a
         grads = [new if how.get("overwrite") else old + new for old, new in zip(grads, found, strict=True)]
         grad_h = back @ grad_a
@@ -230,6 +232,12 @@ GRADIENTS = Exercise(
             "loss at the last step only",
             "It looks as if only the last row of `grad_states` was used: the loss may speak to every state.",
             partial(_gradients, last_loss_only=True),
+        ),
+        Mistake(
+            "start left out",
+            "The gradient by weight_hh looks as if the first step gave nothing to it: there the weight met "
+            "`states[0]`, which need not be 0.",
+            partial(_gradients, skips_start=True),
         ),
     ),
 )
@@ -509,6 +517,7 @@ def _beat_share(prediction: np.ndarray, truth: np.ndarray, label: int, how: str)
         "accuracy": (accuracy, predictivity),
         "negative": (sensitivity, negative),
         "of all": (right / len(truth), right / len(truth)),
+        "nothing": (sensitivity if true.any() else 1.0, predictivity if said.any() else 1.0),
     }[how]
 
 
@@ -559,6 +568,11 @@ BEATS = Exercise(
             "share of all",
             "It looks as if you divided by the number of all beats.",
             lambda prediction, truth, label: _beat_share(prediction, truth, label, "of all"),
+        ),
+        Mistake(
+            "a share of nothing is 1",
+            "A share of no beats at all is 0 here: who calls no beat `label` has found none.",
+            lambda prediction, truth, label: _beat_share(prediction, truth, label, "nothing"),
         ),
     ),
 )

@@ -18,11 +18,12 @@ from medlab import images
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-__all__ = ["Augmentation", "Packed", "fresh_generator", "network_input", "normalise", "unpacked"]
+__all__ = ["Augmentation", "Packed", "fresh_generator", "neighbours", "network_input", "normalise", "unpacked"]
 
 # A volume's z-scores are clipped to +-16 and stored as int16: steps of 1/2048 of a standard deviation.
 Z_STEPS = 2048.0
 Z_LIMIT = 32767 / Z_STEPS
+CHANNELS_LIMIT = 16  # of an image; more are a sign of axes in another order
 
 Augmentation = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
@@ -33,15 +34,20 @@ def normalise(volume: np.ndarray) -> np.ndarray:
     MR has no unit: the brightest voxel of one scan is 112, of the next 1.7 million. A constant channel becomes 0.
 
     Args:
-        volume: (D, H, W) or (D, H, W, C), any number type.
+        volume: (D, H, W) or (D, H, W, C), any number type, C at most 16.
 
     Returns:
         float32 of the same shape.
 
     Raises:
-        ValueError: if the volume is empty or holds a value that is not finite.
+        ValueError: if the volume is empty, holds a value that is not finite, or has other axes.
     """
     values = np.asarray(volume, dtype=np.float64)
+    if values.ndim not in (3, 4) or (values.ndim == 4 and values.shape[3] > CHANNELS_LIMIT):
+        raise ValueError(
+            f"volume must be (D, H, W), or (D, H, W, C) with at most {CHANNELS_LIMIT} channels, got shape "
+            f"{values.shape}: channels come last; without any, leave their axis out"
+        )
     if values.size == 0 or not np.isfinite(values).all():
         raise ValueError(f"volume must hold finite numbers, got shape {values.shape} with NaN, infinity or nothing")
     axes = (0, 1, 2)
@@ -54,8 +60,11 @@ def network_input(image: sitk.Image) -> Tensor:
     """A whole image as networks take it: (C, D, H, W) float32, each channel normalised; a 2D image is one slice.
 
     Raises:
+        TypeError: if it is not an image but, for example, an array.
         ValueError: if the image is empty or holds a value that is not finite.
     """
+    if not hasattr(image, "GetDimension"):  # without importing SimpleITK: whoever has an image has it
+        raise TypeError(f"image must be a SimpleITK image, got {type(image).__name__}: images.from_array makes one")
     volume = _with_all_axes(images.array(image), flat=image.GetDimension() == 2)
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(normalise(volume), -1, 0)))
 
@@ -147,6 +156,17 @@ class Packed:
 def fresh_generator(device: torch.device) -> torch.Generator:
     """A source of chance on the device that `medlab.seed` decides."""
     return torch.Generator(device).manual_seed(int(torch.randint(2**31, ())))
+
+
+def neighbours(context: int, dims: int) -> int:
+    """How many slices on either side come along: none where whole volumes are dealt, with `dims=3`.
+
+    Raises:
+        ValueError: if the context is no whole number from 0.
+    """
+    if not isinstance(context, (int, np.integer)) or context < 0:
+        raise ValueError(f"context must be a whole number of slices from 0, got {context!r}")
+    return int(context) if dims == 2 else 0
 
 
 def unpacked(images: Tensor, labels: Tensor, dims: int) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 
 from medlab.gpu.device import advice_without_memory
-from medlab.gpu.packing import Z_STEPS, Augmentation, Packed, SegmentationCase, fresh_generator, unpacked
+from medlab.gpu.packing import (
+    Z_STEPS,
+    Augmentation,
+    Packed,
+    SegmentationCase,
+    fresh_generator,
+    neighbours,
+    unpacked,
+)
 from medlab.gpu.places import Places, resident_bytes
 
 __all__ = ["Resident"]
@@ -39,7 +47,8 @@ class Resident:
         last_cases: (B,) which cases the last batch came from.
 
     Raises:
-        ValueError: if there is no case, a case has no labels, or the patch does not fit.
+        ValueError: if there is no case, a case has no labels, the patch does not fit, or the context is no whole
+            number from 0.
         torch.OutOfMemoryError: if the cohort does not fit the device.
     """
 
@@ -55,9 +64,9 @@ class Resident:
         foreground: float = 0.5,
         augment: Augmentation | None = None,
     ) -> None:
+        self.context = neighbours(context, dims)
         packed = cases if isinstance(cases, Packed) else Packed(cases)
         self.device, self.dims, self.augment = torch.device(device), dims, augment
-        self.context = context if dims == 2 else 0
         self.names, self.classes = packed.names, packed.classes
         self.places = Places(
             packed, dims=dims, patch=patch, multiple=multiple, foreground=foreground, device=self.device

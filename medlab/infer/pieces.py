@@ -31,7 +31,9 @@ def pieces(
     """
     dims = int(model.dims)  # type: ignore[arg-type]
     context, sizes = _context(model, volume), volume.shape[-dims:]
-    box = [int(model.multiple)] * dims if patch is None else _checked(model, patch, overlap)  # type: ignore[arg-type]
+    if not 0 <= overlap < 1:
+        raise ValueError(f"overlap must be 0 to below 1, got {overlap}")
+    box = [int(model.multiple)] * dims if patch is None else _checked(model, patch)  # type: ignore[arg-type]
     pads = [-n % p if patch is None else max(0, p - n) for n, p in zip(sizes, box, strict=True)]
     before = [p // 2 for p in pads]  # evenly on both sides, as Resident pads
     padded = [n + p for n, p in zip(sizes, pads, strict=True)]
@@ -73,13 +75,16 @@ def _context(model: nn.Module, volume: Tensor) -> int:
     )
 
 
-def _checked(model: nn.Module, patch: Sequence[int], overlap: float) -> list[int]:
+def _checked(model: nn.Module, patch: Sequence[int]) -> list[int]:
     dims, multiple = int(model.dims), int(model.multiple)  # type: ignore[arg-type]
-    if len(patch) != dims or any(p < 1 or p % multiple for p in patch):
+    wanted = f"patch must be {dims} multiples of {multiple}"
+    if isinstance(patch, int):
+        raise TypeError(f"{wanted}, got {patch}: write {(patch,) * dims}")
+    if len(patch) != dims:
+        raise ValueError(f"{wanted}, got {tuple(patch)}")
+    if any(p < 1 or p % multiple for p in patch):
         fits = tuple(max(multiple, round(p / multiple) * multiple) for p in patch)
-        raise ValueError(f"patch must be {dims} multiples of {multiple}, got {tuple(patch)}; {fits} would fit")
-    if not 0 <= overlap < 1:
-        raise ValueError(f"overlap must be 0 to below 1, got {overlap}")
+        raise ValueError(f"{wanted}, got {tuple(patch)}; {fits} would fit")
     return list(patch)
 
 

@@ -50,11 +50,13 @@ def predict(
         (D, H, W) uint8 on the model's device.
 
     Raises:
-        ValueError: if the volume's channels do not fit the model's, the patch does not fit, or the memory is too
-            little for the smallest tile: for a network with a norm or a memory along an axis that is the whole axis.
+        TypeError: if `patch` or `mirror_axes` is a single number.
+        ValueError: if a value is not finite, the volume's channels do not fit the model's, the patch does not fit, or
+            the memory is too little for the smallest tile: for a network with a norm or a memory along an axis that
+            is the whole axis.
     """
     models = _models(model)
-    if len(models) > 1 or mirror_axes or patch is not None:
+    if len(models) > 1 or _mirrorings(mirror_axes)[1:] or patch is not None:
         found = probabilities(
             models,
             volume,
@@ -65,9 +67,12 @@ def predict(
             memory_mib=memory_mib,
         )
         return _largest(found)
+    _check_volume(volume)
     labels = torch.zeros(volume.shape[1:], dtype=torch.uint8, device=next(models[0].parameters()).device)
     with _evaluating(models[0]):
-        for where, logits, _ in pieces(models[0], volume, memory_mib=memory_mib, batch_size=batch_size):
+        for where, logits, _ in pieces(
+            models[0], volume, memory_mib=memory_mib, batch_size=batch_size, overlap=overlap
+        ):
             labels[where] = _largest(logits)
     return labels
 
@@ -88,9 +93,10 @@ def probabilities(
         (K, D, H, W) float32 in [0, 1] on the model's device; the classes sum to 1.
 
     Raises:
-        ValueError: as `predict`.
+        TypeError, ValueError: as `predict`.
     """
     models = _models(model)
+    _check_volume(volume)
     total: Tensor | None = None
     for one, axes in itertools.product(models, _mirrorings(mirror_axes)):
         mirrored = [axis + 1 for axis in axes]  # after the channels or classes
@@ -114,18 +120,19 @@ def classify(model: Models, inputs: Tensor, *, batch_size: int = 256) -> Tensor:
 
     Args:
         model: a network of logits (B, K), like `models.cnn.CNN`; or several, whose probabilities are averaged.
-        inputs: (N, C, *S) float, normalised as in training.
+        inputs: (N, C, *S) float32, finite, normalised as in training.
         batch_size: how many at a time.
 
     Returns:
         (N, K) float32 in [0, 1] on the model's device; the classes sum to 1.
 
     Raises:
-        ValueError: if there is nothing to classify, or the model does not give one row of logits each.
+        TypeError: if the inputs are no tensor, or one of another dtype.
+        ValueError: if there is nothing to classify, a value is not finite, or the model does not give one row of
+            logits each.
     """
     models = _models(model)
-    if inputs.ndim < 3 or len(inputs) == 0:
-        raise ValueError(f"inputs must be (N, C, *S) with at least one, got shape {tuple(inputs.shape)}")
+    _check_inputs(inputs)
     total: Tensor | None = None
     for one in models:
         home = next(one.parameters()).device
@@ -137,6 +144,24 @@ def classify(model: Models, inputs: Tensor, *, batch_size: int = 256) -> Tensor:
         total = found if total is None else total + found
     assert total is not None
     return total / len(models)
+
+
+def _check_volume(volume: Tensor) -> None:
+    wrong = (~volume.isfinite()).sum().item()
+    if wrong:
+        raise ValueError(f"volume must be finite, got NaN or infinity in {wrong} of {volume.numel()} values")
+
+
+def _check_inputs(inputs: Tensor) -> None:
+    if not torch.is_tensor(inputs) or inputs.dtype != torch.float32:
+        got = f"a tensor of {inputs.dtype}" if torch.is_tensor(inputs) else f"{type(inputs).__name__}"
+        raise TypeError(f"inputs must be a tensor of torch.float32, got {got}: `torch.as_tensor(x).float()` makes one")
+    if inputs.ndim < 3 or len(inputs) == 0:
+        raise ValueError(f"inputs must be (N, C, *S) with at least one, got shape {tuple(inputs.shape)}")
+    wrong = (~inputs.isfinite()).flatten(1).any(1).nonzero().flatten()
+    if len(wrong):
+        first = f"{len(wrong)} of {len(inputs)}, the first is number {wrong[0]}"
+        raise ValueError(f"inputs must be finite, got NaN or infinity in {first}")
 
 
 def _summed(found: Iterator[Piece], size: Sequence[int]) -> Tensor:
@@ -172,6 +197,8 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 def _mirrorings(axes: Sequence[int]) -> list[tuple[int, ...]]:
     """All subsets of the axes, the empty one first."""
+    if isinstance(axes, int):
+        raise TypeError(f"mirror_axes must be several of 0, 1, 2 (D, H, W), got {axes}: `({axes},)` is one in a tuple")
     if len(set(axes)) != len(axes) or not set(axes) <= {0, 1, 2}:
         raise ValueError(f"mirror_axes must be different ones of 0, 1, 2 (D, H, W), got {tuple(axes)}")
     return [chosen for count in range(len(axes) + 1) for chosen in itertools.combinations(axes, count)]

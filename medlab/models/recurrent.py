@@ -99,7 +99,14 @@ class GRUCell(RNNCell):
 
 
 def unroll(cell: RNNCell, sequence: Tensor) -> Tensor:
-    """The hidden states (B, T, hidden) of a cell that reads a sequence (B, T, inputs) from zeros on."""
+    """The hidden states (B, T, hidden) of a cell that reads a sequence (B, T, inputs) from zeros on.
+
+    Raises:
+        ValueError: if the sequence has other axes, other numbers a step than the cell takes, or no step.
+    """
+    if sequence.ndim != 3 or sequence.shape[2] != cell.inputs or sequence.shape[1] == 0:
+        shape = tuple(sequence.shape)
+        raise ValueError(f"sequence must be (B, T, N) with T at least 1 and N = {cell.inputs}, got shape {shape}")
     state = cell.start(sequence)
     states = []
     for x in sequence.unbind(dim=1):  # (B, inputs)

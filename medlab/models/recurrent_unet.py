@@ -16,23 +16,41 @@ from medlab.models.unet import UNet
 __all__ = ["ConvLSTM", "Memory", "RecurrentUNet"]
 
 
+def _check_maps(name: str, maps: Tensor, axes: str, channels: int) -> None:
+    """Refuse what is not a sequence of slices with so many channels."""
+    if maps.ndim != 5 or maps.shape[2] != channels or maps.shape[1] == 0:
+        raise ValueError(
+            f"{name} must be {axes} with C = {channels} and a slice at least, got shape {tuple(maps.shape)}"
+        )
+
+
 class ConvLSTM(nn.Module):
     """The long short-term memory with convolutions for matrix products: state and gates are maps.
 
     Args:
         inputs: channels of the maps that come in.
         hidden: channels of the maps that are remembered.
+
+    Raises:
+        ValueError: for a number that makes no layer.
     """
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()
-        self.hidden = hidden
+        if inputs < 1 or hidden < 1:
+            raise ValueError(f"inputs and hidden must be at least 1, got {inputs} and {hidden}")
+        self.inputs, self.hidden = inputs, hidden
         # Rows in the order of `recurrent.LSTMCell`: gates i, f, candidate g, gate o.
         self.see = nn.Conv2d(inputs, 4 * hidden, kernel_size=3, padding=1)
         self.remember = nn.Conv2d(hidden, 4 * hidden, kernel_size=3, padding=1, bias=False)
 
     def forward(self, sequence: Tensor) -> Tensor:
-        """The hidden maps (B, T, hidden, H, W) of a sequence of maps (B, T, inputs, H, W)."""
+        """The hidden maps (B, T, hidden, H, W) of a sequence of maps (B, T, inputs, H, W).
+
+        Raises:
+            ValueError: if the channels or the axes do not fit.
+        """
+        _check_maps("sequence", sequence, "(B, T, C, H, W)", self.inputs)
         batch, steps, _, height, width = sequence.shape
         seen = self.see(sequence.flatten(0, 1)).unflatten(0, (batch, steps))  # (B, T, 4 * hidden, H, W), all at once
         h = c = seen.new_zeros(batch, self.hidden, height, width)  # (B, hidden, H, W)
@@ -56,18 +74,28 @@ class Memory(nn.Module):
 
     Attributes:
         hidden: channels that each direction remembers, a quarter of those of the maps, at least 1.
+
+    Raises:
+        ValueError: for a number that makes no layer.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.hidden = max(1, channels // 4)
+        if channels < 1:
+            raise ValueError(f"channels must be at least 1, got {channels}")
+        self.channels, self.hidden = channels, max(1, channels // 4)
         self.up_the_volume = ConvLSTM(channels, self.hidden)
         self.down_the_volume = ConvLSTM(channels, self.hidden)
         self.merge = nn.Conv2d(2 * self.hidden, channels, kernel_size=1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps that know their neighbours (B, D, channels, H, W) of maps that do not, of the same shape."""
+        """Maps that know their neighbours (B, D, channels, H, W) of maps that do not, of the same shape.
+
+        Raises:
+            ValueError: if the channels or the axes do not fit.
+        """
+        _check_maps("maps", maps, "(B, D, C, H, W)", self.channels)
         up = self.up_the_volume(maps)  # (B, D, hidden, H, W)
         down = self.down_the_volume(maps.flip(1)).flip(1)  # (B, D, hidden, H, W)
         read = torch.cat([up, down], dim=2).flatten(0, 1)  # (B * D, 2 * hidden, H, W)

@@ -96,18 +96,21 @@ class KernelEditor(anywidget.AnyWidget):
 
         Raises:
             ValueError: a picture that is not a slice of at most 512 x 512 finite numbers, a kernel that is neither a
-                preset nor (3, 3), or a cursor outside.
+                preset nor (3, 3), a cursor outside, a spacing that is not two numbers above 0, or not four letters.
         """
         self.picture = _checked_picture(picture)
         weights, divisor = _weights_of(kernel)
         row, column = cursor if cursor is not None else (n // 2 for n in self.picture.shape)
         if not (0 <= row < self.picture.shape[0] and 0 <= column < self.picture.shape[1]):
             raise ValueError(f"cursor must lie in a picture of {self.picture.shape}, got {(row, column)}")
+        spacing = _checked_spacing(spacing_mm)
+        if len(letters) != 4:
+            raise ValueError(f"letters must be four, at the left, right, top and bottom edge, got {letters!r}")
         low, high = min(0.0, float(self.picture.min())), float(self.picture.max())
         super().__init__(
             _preview=self.picture.astype("<f4").tobytes(),
             _shape=list(self.picture.shape),
-            _aspect=spacing_mm[0] / spacing_mm[1],
+            _aspect=spacing[0] / spacing[1],
             _letters=list(letters),
             _limits=[low, high if high > low else low + 1],
             _presets=[[name, *preset] for name, preset in PRESETS.items()],
@@ -154,6 +157,13 @@ def _checked_picture(picture: np.ndarray) -> np.ndarray:
     if picture.dtype.kind not in "biuf" or not np.isfinite(picture).all():
         raise ValueError(f"picture must hold finite real numbers, got {picture.dtype} with others")
     return picture.astype(np.float32)
+
+
+def _checked_spacing(spacing_mm: Sequence[float]) -> np.ndarray:
+    spacing = np.asarray(spacing_mm, float)
+    if spacing.shape != (2,) or not (np.isfinite(spacing) & (spacing > 0)).all():
+        raise ValueError(f"spacing_mm must be 2 positive numbers in (y, x) order, got {spacing_mm!r}")
+    return spacing
 
 
 def _weights_of(kernel: str | np.ndarray) -> tuple[list[float], float]:

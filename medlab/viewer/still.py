@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,7 @@ def montage(
 
     Raises:
         ValueError: shapes that do not match, an empty image, an unknown plane, a slice that does not exist.
+        TypeError: `slices` is neither a whole number nor some of them.
     """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -75,6 +77,10 @@ def _along_slices(scene: Scene) -> Plane:
 def _positions(scene: Scene, plane: Plane, slices: int | Sequence[int]) -> list[int]:
     count = scene.shape[plane.axes[2]]
     if not isinstance(slices, (int, np.integer)):
+        try:
+            slices = [operator.index(index) for index in slices]
+        except TypeError:
+            raise TypeError(f"slices must be a whole number or a list of array indices, got {slices!r}") from None
         for index in slices:
             if not 0 <= index < count:
                 raise ValueError(f"slices must be in 0..{count - 1} ({plane.name}), got {index}")

@@ -167,6 +167,13 @@ def from_one(losses, patience):
     return best + 1, last + 1
 
 
+@wrong("22.3", "last of equal losses")
+def latest_lowest(losses, patience):
+    _, last = walk(losses, patience)
+    seen = losses[: last + 1]
+    return last - seen[::-1].index(min(seen)), last
+
+
 # 22.4 dropout
 
 
@@ -200,6 +207,13 @@ def always(features, draws, rate, training):
 @wrong("22.4", "smaller when tested")
 def as_in_2014(features, draws, rate, training):
     return features * (draws >= rate) if training else features * (1 - rate)
+
+
+@wrong("22.4", "a draw equal to the rate")
+def kept_above_only(features, draws, rate, training):
+    if not training:
+        return features
+    return features * (draws > rate) / (1 - rate)
 
 
 # 22.5 batch norm
@@ -250,3 +264,14 @@ def plain(maps, scale, shift, eps=1e-5):
 def moved_first(maps, scale, shift, eps=1e-5):
     normal = F.batch_norm(torch.from_numpy(maps), None, None, training=True, eps=eps).numpy()
     return (normal + shift[:, None, None]) * scale[:, None, None]
+
+
+@wrong("22.5", "eps left out")
+def by_the_deviation(maps, scale, shift, eps=1e-5):
+    return norm(maps, maps.mean((0, 2, 3), keepdims=True), maps.std((0, 2, 3), keepdims=True), scale, shift)
+
+
+@wrong("22.5", "eps not used")
+def eps_as_torch_starts_it(maps, scale, shift, eps=1e-5):
+    normal = F.batch_norm(torch.from_numpy(maps), None, None, training=True).numpy()
+    return normal * scale[:, None, None] + shift[:, None, None]

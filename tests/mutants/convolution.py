@@ -20,6 +20,11 @@ def padding_once(size, kernel, stride=1, padding=0, dilation=1):
     return (size + padding - covered) // stride + 1
 
 
+@wrong("20.1", "padding ignored")
+def unpadded(size, kernel, stride=1, padding=0, dilation=1):
+    return len(range(0, size - dilation * (kernel - 1), stride))
+
+
 @wrong("20.1", "dilation ignored")
 def no_dilation(size, kernel, stride=1, padding=0, dilation=1):
     return int((size - kernel + 2 * padding) / stride) + 1
@@ -183,6 +188,14 @@ def one_by_one(image, size, stride):
     return np.lib.stride_tricks.sliding_window_view(image, (size, size)).max((2, 3))
 
 
+@wrong("20.4", "window as large as the stride")
+def stride_twice(image, size, stride):
+    out = []
+    for i in range(0, image.shape[0] - size + 1, stride):
+        out.append([image[i : i + stride, j : j + stride].max() for j in range(0, image.shape[1] - size + 1, stride)])
+    return np.array(out)
+
+
 @wrong("20.4", "window too wide")
 def six_values(image, size, stride):
     rows, columns = (image.shape[0] - size) // stride + 1, (image.shape[1] - size) // stride + 1
@@ -300,6 +313,11 @@ def bigger(size, kernel, stride=1, padding=0, output_padding=0):
 @wrong("20.6", "padding once")
 def one_end(size, kernel, stride=1, padding=0, output_padding=0):
     return (size - 1) * stride - padding + kernel + output_padding
+
+
+@wrong("20.6", "padding ignored")
+def nothing_cut_off(size, kernel, stride=1, padding=0, output_padding=0):
+    return kernel + stride * (size - 1) + output_padding
 
 
 @wrong("20.6", "output padding ignored")

@@ -140,6 +140,23 @@ def ones(mask, spacing_mm):
     return len(mask[mask == 1]) * math.prod(spacing_mm) * 0.001
 
 
+@wrong("10.3", "only 1 and 255")
+def two_values(mask, spacing_mm):
+    return ((mask == 1) | (mask == 255)).sum() * math.prod(spacing_mm) / 1000
+
+
+@wrong("10.3", "only the largest value")
+def largest(mask, spacing_mm):
+    if not mask.any():
+        return 0.0
+    return (mask == mask.max()).sum() * math.prod(spacing_mm) / 1000
+
+
+@wrong("10.3", "values over the largest")
+def divided_by_the_largest(mask, spacing_mm):
+    return mask.sum() / max(int(mask.max()), 1) * math.prod(spacing_mm) / 1000
+
+
 @wrong("10.3", "whole image")
 def field_of_view(mask, spacing_mm):
     return math.prod(n * s for n, s in zip(mask.shape, spacing_mm, strict=True)) / 1000
@@ -176,6 +193,12 @@ def mirrored(volume, origin_mm, spacing_mm, direction):
     return np.fliplr(volume.transpose(1, 2, 0)).transpose(2, 0, 1), origin_mm, direction
 
 
+@wrong("10.4", "array not reversed")
+def header_only(volume, origin_mm, spacing_mm, direction):
+    last = (volume.shape[2] - 1) * spacing_mm[0]
+    return volume, origin_mm + last * direction[:, 0], direction @ np.diag([-1, 1, 1])
+
+
 @wrong("10.4", "origin stays")
 def origin_kept(volume, origin_mm, spacing_mm, direction):
     return volume[..., ::-1], origin_mm, direction @ np.diag([-1, 1, 1])
@@ -210,6 +233,18 @@ def first_row(volume, origin_mm, spacing_mm, direction):
 @wrong("10.4", "spacing ignored")
 def in_voxels(volume, origin_mm, spacing_mm, direction):
     return volume[..., ::-1], origin_mm + (volume.shape[2] - 1) * direction[:, 0], direction @ np.diag([-1, 1, 1])
+
+
+@wrong("10.4", "spacing of z")
+def steps_of_z(volume, origin_mm, spacing_mm, direction):
+    last = (volume.shape[2] - 1) * spacing_mm[2]
+    return volume[..., ::-1], origin_mm + last * direction[:, 0], direction @ np.diag([-1, 1, 1])
+
+
+@wrong("10.4", "number of slices")
+def first_entry_of_the_shape(volume, origin_mm, spacing_mm, direction):
+    last = (volume.shape[0] - 1) * spacing_mm[0]
+    return volume[..., ::-1], origin_mm + last * direction[:, 0], direction @ np.diag([-1, 1, 1])
 
 
 # 10.5 order of slices

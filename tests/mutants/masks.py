@@ -67,6 +67,12 @@ def nothing_is_good(prediction, truth):
     return right_overlap(*counts(prediction, truth))
 
 
+@wrong("40.1", "each 0 / 0 scores 1")
+def one_for_every_zero(prediction, truth):
+    tp, fp, fn = counts(prediction, truth)
+    return guarded(2 * tp, 2 * tp + fp + fn), guarded(tp, tp + fp + fn), guarded(tp, tp + fp), guarded(tp, tp + fn)
+
+
 @wrong("40.1", says="Return all of them")
 def dice_only(prediction, truth):
     return right_overlap(*counts(prediction, truth))[0]
@@ -147,6 +153,7 @@ def truth_and(*pixels):
 
 wrong("40.3", "too few pixels for a percentile")(truth_and((23, 31)))
 wrong("40.3", "too few pixels for a percentile")(truth_and((23, 31), (23, 30)))
+wrong("40.3", "too few pixels for a percentile")(truth_and((20, 30), (20, 31), (21, 30), (21, 31)))  # HD95 14.8 mm
 wrong("40.3", "overlap spoilt")(truth_and(*((row, column) for row in range(20, 24) for column in range(28, 32))))
 wrong("40.3", "surface not far enough away")(truth_and())
 wrong("40.3", "surface not far enough away")(truth_and(*((12, column) for column in range(20, 24))))
@@ -223,6 +230,25 @@ def averaged(a, b, spacing_mm):
     return np.mean([np.percentile(directed(a, b, spacing_mm), 95), np.percentile(directed(b, a, spacing_mm), 95)])
 
 
+@wrong("40.4", "smaller of the two directions")
+@unless_empty
+def smaller(a, b, spacing_mm):
+    return min(np.quantile(directed(*pair, spacing_mm), 0.95) for pair in ((a, b), (b, a)))
+
+
+def by_rule(rule):
+    @unless_empty
+    def answer(a, b, spacing_mm):
+        return max(np.quantile(directed(*pair, spacing_mm), 0.95, method=rule) for pair in ((a, b), (b, a)))
+
+    return answer
+
+
+wrong("40.4", "percentile by the rule 'lower'")(by_rule("lower"))
+wrong("40.4", "percentile by the rule 'higher'")(by_rule("higher"))
+wrong("40.4", "percentile by the rule 'nearest'")(by_rule("nearest"))
+
+
 @wrong("40.4", "root forgotten")
 @unless_empty
 def squared(a, b, spacing_mm):
@@ -263,6 +289,20 @@ def strictly_less(there, back, tolerance_mm):
 @wrong("40.5", "only the prediction's surface")
 def one_surface(there, back, tolerance_mm):
     return np.count_nonzero(there <= tolerance_mm) / there.size if there.size else 1.0
+
+
+@wrong("40.5", "one empty surface scores 1")
+def nothing_to_compare(there, back, tolerance_mm):
+    if there.size == 0 or back.size == 0:
+        return 1.0
+    return np.mean(np.hstack([there, back]) <= tolerance_mm)
+
+
+@wrong("40.5", "smaller of two shares")
+def worse_share(there, back, tolerance_mm):
+    if there.size + back.size == 0:
+        return 1.0
+    return min((side <= tolerance_mm).sum() / max(side.size, 1) for side in (there, back))
 
 
 @wrong("40.5", "share outside")
@@ -308,6 +348,41 @@ def zero_is_a_lesion(predicted_lesions, true_lesions):
     found = len(np.unique(true_lesions[predicted_lesions > 0]))
     confirmed = len(np.unique(predicted_lesions[true_lesions > 0]))
     return found, len(np.unique(true_lesions)) - found, len(np.unique(predicted_lesions)) - confirmed
+
+
+@wrong("40.6", "a lesion taken for the background")
+def first_number_dropped(predicted_lesions, true_lesions):
+    found = np.unique(true_lesions[predicted_lesions > 0])[1:].size
+    confirmed = np.unique(predicted_lesions[true_lesions > 0])[1:].size
+    return found, true_lesions.max() - found, predicted_lesions.max() - confirmed
+
+
+@wrong("40.6", "a lesion taken for the background")
+def one_subtracted(predicted_lesions, true_lesions):
+    found = max(len(set(true_lesions[predicted_lesions > 0].tolist())) - 1, 0)
+    confirmed = max(len(set(predicted_lesions[true_lesions > 0].tolist())) - 1, 0)
+    return found, true_lesions.max() - found, predicted_lesions.max() - confirmed
+
+
+@wrong("40.6", "numbered anew")
+def joined_where_they_touch(predicted_lesions, true_lesions):
+    corners = np.ones((3,) * true_lesions.ndim)
+    (p, n_p), (t, n_t) = (ndimage.label(lesions, corners) for lesions in (predicted_lesions, true_lesions))
+    found, confirmed = len(np.unique(t[(p > 0) & (t > 0)])), len(np.unique(p[(p > 0) & (t > 0)]))
+    return found, n_t - found, n_p - confirmed
+
+
+@wrong("40.6", "most of a lesion asked for")
+def half_of_it(predicted_lesions, true_lesions):
+    found = sum(
+        2 * (predicted_lesions[true_lesions == n] > 0).sum() >= (true_lesions == n).sum()
+        for n in range(1, true_lesions.max() + 1)
+    )
+    hits = sum(
+        2 * (true_lesions[predicted_lesions == n] > 0).sum() >= (predicted_lesions == n).sum()
+        for n in range(1, predicted_lesions.max() + 1)
+    )
+    return found, true_lesions.max() - found, predicted_lesions.max() - hits
 
 
 @wrong("40.6", "found and confirmed exchanged")

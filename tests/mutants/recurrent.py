@@ -98,6 +98,19 @@ def only_the_end(x, states, grad_states, weight_hh):
     return backwards(x, states, last, weight_hh)
 
 
+@wrong("23.2", "start left out")
+def zeros_before_the_first_step(x, states, grad_states, weight_hh):
+    by_ih, by_hh, by_bias = np.zeros((len(weight_hh), x.shape[1])), np.zeros(weight_hh.shape), np.zeros(len(weight_hh))
+    dh = np.zeros(len(weight_hh))
+    for t in reversed(range(len(x))):
+        da = (dh + grad_states[t]) * (1 - states[t + 1] ** 2)
+        by_ih, by_bias = by_ih + da[:, None] * x[t], by_bias + da
+        if t > 0:
+            by_hh = by_hh + da[:, None] * states[t]
+        dh = da @ weight_hh
+    return by_ih, by_hh, by_bias
+
+
 @wrong("23.2", says="Return all of them")
 def without_bias(x, states, grad_states, weight_hh):
     return backwards(x, states, grad_states, weight_hh)[:2]
@@ -256,3 +269,9 @@ def of_the_others(prediction, truth, label):
 def of_all_beats(prediction, truth, label):
     found, _, _ = counts(prediction, truth, label)
     return found / len(truth), found / len(truth)
+
+
+@wrong("23.5", "a share of nothing is 1")
+def nothing_is_perfect(prediction, truth, label):
+    found, true, said = counts(prediction, truth, label)
+    return found / true if true else 1.0, found / said if said else 1.0
