@@ -45,6 +45,9 @@ def _folds_cases(rng: np.random.Generator) -> Iterator[Case]:
 
 
 def _judge_folds(got: Any, expected: np.ndarray, patients: list[str], folds: int) -> Problem | None:
+    if isinstance(got, (list, tuple)):
+        text = f"That is a {type(got).__name__}: make it an array with `np.array(...)`."
+        return Problem(SHAPE, f"an array of shape ({len(patients)},)", f"a {type(got).__name__}", text)
     dealt = to_array(got)
     if dealt is None or dealt.shape != (len(patients),):
         size = "something else" if dealt is None else f"shape {dealt.shape}"
@@ -129,7 +132,7 @@ def my_percentile_interval(values: np.ndarray, draws: np.ndarray, level: float =
         level: share of the simulated studies between the two ends, 0 to 1.
 
     Returns:
-        (low, high): as many of the studies' means lie below low as above high.
+        (low, high): as many of the studies' means lie below low as above high, read off as `np.quantile` does.
     """
     means = values[draws].mean(axis=1)  # (B,), one simulated study each
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
@@ -146,6 +149,13 @@ def _interval_cases(rng: np.random.Generator) -> Iterator[Case]:
 
 def _quantiles(values: np.ndarray, low: float, high: float) -> tuple[float, float]:
     return float(np.quantile(values, low)), float(np.quantile(values, high))
+
+
+def _picked(values: np.ndarray, draws: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Ends picked from the sorted means, by rounding their places down."""
+    means = np.sort(values[draws].mean(axis=1))
+    low, high = (min(int(share * len(means)), len(means) - 1) for share in ((1 - level) / 2, (1 + level) / 2))
+    return float(means[low]), float(means[high])
 
 
 def _wrong_interval(statistic: Callable[[np.ndarray], np.ndarray]) -> Callable[..., tuple[float, float]]:
@@ -236,6 +246,12 @@ PERCENTILE_INTERVAL = Exercise(
             _normal_interval(lambda values: float(values.std(ddof=1) / np.sqrt(len(values)))),
         ),
         Mistake(
+            "picked from the sorted means",
+            "It looks as if two of the sorted means were picked. An end may lie between two of them: `np.quantile` "
+            "goes that part of the way.",
+            _picked,
+        ),
+        Mistake(
             "ends swapped",
             "The two ends changed places: low comes first.",
             lambda values, draws, level=0.95: my_percentile_interval(values, draws, level)[::-1],
@@ -259,7 +275,7 @@ def my_permutation_p(differences: np.ndarray, signs: np.ndarray) -> float:
         The p value, two-sided: the share of mean differences as far from 0 as ours or further, among ours and the B.
     """
     shuffled = (signs * differences).mean(axis=1)  # (B,)
-    as_far = np.abs(shuffled) >= np.abs(differences.mean())
+    as_far = np.abs(shuffled) >= np.abs(differences.mean()) - 1e-12  # with floats 0.1 + 0.2 is not exactly 0.3
     return float((1 + as_far.sum()) / (1 + len(signs)))
 
 

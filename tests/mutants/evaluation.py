@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from medlab.exercises import evaluation
 from medlab.exercises.evaluation import my_checklist
 from mutants import wrong
 
@@ -70,6 +71,11 @@ def one_number_a_patient(patients, folds):
     return np.arange(len(set(patients))) % folds
 
 
+@wrong("41.1", says="make it an array")
+def right_but_a_list(patients, folds):
+    return evaluation.my_patient_folds(patients, folds).tolist()
+
+
 # 41.2 percentile interval
 
 
@@ -116,6 +122,12 @@ def two_sigma(values, draws, level=0.95):
 def from_the_book(values, draws, level=0.95):
     error = np.std(values, ddof=1) / len(values) ** 0.5
     return np.mean(values) - 1.96 * error, np.mean(values) + 1.96 * error
+
+
+@wrong("41.2", "picked from the sorted means")
+def sorted_by_hand(values, draws, level=0.95):
+    means = sorted(values[row].mean() for row in draws)
+    return means[int((1 - level) / 2 * len(means))], means[int((1 + level) / 2 * len(means))]
 
 
 @wrong("41.2", "ends swapped")
