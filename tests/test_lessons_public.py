@@ -14,7 +14,7 @@ OTHER_PARAMETERS: dict[str, dict[str, object]] = {
     "00_start_here": {"dataset": "msd-hippocampus", "case_number": 3, "slices": 4},
     "10_medical_images": {"dataset": "cptac-lscc-ct", "merged": 3},
     "20_convolution_and_pooling": {"dataset": "msd-hippocampus", "case_number": 3, "trials": 5},
-    "21_activations_and_backprop": {"dataset": "msd-hippocampus", "steps": 100, "depth": 20},
+    "21_activations_and_backprop": {"dataset": "msd-hippocampus", "steps": 200, "depth": 20},
     "22_cnn_basics": {"dataset": "breastmnist"},
     "23_rnn_basics": {"dataset": "mitdb", "trials": 5},
     "24_cnn_meets_rnn": {"dataset": "msd-hippocampus", "steps": 100, "lost": 2},

@@ -320,6 +320,7 @@ def _two_layer_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case(one, np.array([[0.0]]), np.array([[2.0]]), np.array([[3.0]]))
     yield case(one, np.array([[0.0]]), np.array([[2.0, -2.0]]), np.array([[3.0], [1.0]]))
     yield case(np.array([[1.0], [2.0]]), np.array([[0.0, 1.0], [1.0, 0.0]]), one, np.array([[1.0, 2.0]]))
+    yield case(np.array([[1.0, 1.0]]), one, np.array([[1.0], [-1.0]]), one)  # exactly 0 goes into the ReLU
     for _ in range(8):
         b, n, h, m = rng.integers(1, 6, 4)
         yield case(rng.normal(size=(b, n)), rng.normal(size=(b, m)), rng.normal(size=(n, h)), rng.normal(size=(h, m)))
@@ -334,6 +335,7 @@ def _two_layer(
     scale: float | None = None,
     relu_back: bool = True,
     relu_there: bool = True,
+    open_at_0: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The gradients with a step left out or another scale."""
     before = x @ weight1
@@ -341,7 +343,8 @@ def _two_layer(
     y = h @ weight2
     grad_y = (2 / y.size if scale is None else scale) * (y - target)
     grad_h = grad_y @ weight2.T
-    return x.T @ (grad_h * (before > 0) if relu_back else grad_h), h.T @ grad_y
+    is_open = before >= 0 if open_at_0 else before > 0
+    return x.T @ (grad_h * is_open if relu_back else grad_h), h.T @ grad_y
 
 
 TWO_LAYER = Exercise(
@@ -384,6 +387,11 @@ TWO_LAYER = Exercise(
             lambda x, target, weight1, weight2: _two_layer(
                 x, target, weight1, weight2, relu_there=False, relu_back=False
             ),
+        ),
+        Mistake(
+            "open at 0",
+            "At exactly 0 the ReLU is shut: its slope is 1 only where its input is greater than 0.",
+            lambda x, target, weight1, weight2: _two_layer(x, target, weight1, weight2, open_at_0=True),
         ),
         Mistake(
             "mean forgotten",

@@ -25,7 +25,7 @@ def my_voxel_ml(spacing_mm: tuple[float, float, float]) -> float:
 
 
 def _voxel_cases(rng: np.random.Generator) -> Iterator[Case]:
-    yield case((10.0, 10.0, 10.0))
+    yield case((1.0, 2.0, 5.0))  # the smallest numbers, so this one is shown
     yield case((5.0, 10.0, 20.0))
     for _ in range(6):
         yield case(tuple(round(float(edge), 2) for edge in rng.uniform(3.0, 12.0, 3)))
@@ -90,6 +90,7 @@ def my_middle_slice(volume: np.ndarray) -> np.ndarray:
 def _slice_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case(np.arange(24.0).reshape(4, 3, 2))
     yield case(np.arange(8.0).reshape(2, 2, 2))
+    yield case(np.arange(6.0).reshape(3, 1, 2))  # an odd number of slices
     for _ in range(4):
         yield case(rng.normal(size=rng.integers(3, 8, 3)))
 
@@ -129,6 +130,11 @@ SLICE = Exercise(
             "one too early",
             "One slice too early: numbers begin with 0, so 4 slices have number 4 // 2 = 2 in the middle, not 1.",
             lambda volume: volume[volume.shape[0] // 2 - 1],
+        ),
+        Mistake(
+            "one too late",
+            "One slice too late: half is rounded down, so 3 slices have number 3 // 2 = 1 in the middle.",
+            lambda volume: volume[(volume.shape[0] + 1) // 2],
         ),
     ),
 )

@@ -48,6 +48,11 @@ def counts_from_one(volume):
     return volume[len(volume) // 2 - 1]
 
 
+@wrong("00.2", "one too late")
+def rounds_up(volume):
+    return volume[math.ceil(len(volume) / 2)]
+
+
 @wrong("00.2", says="shape is not right")
 def three_axes(volume):
     middle = len(volume) // 2
