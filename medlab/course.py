@@ -26,7 +26,7 @@ from medlab import solving
 from medlab.hygiene import hygiene, normalise
 
 LESSON_PATTERN = "[0-9][0-9]_*.ipynb"
-LIMIT_S = 1800.0  # a lesson with its defaults takes two minutes at most on two cores; this is for slow and busy machines
+LIMIT_S = 1800.0  # a lesson with its defaults takes two minutes at most on two cores; this is for slow machines
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,10 @@ def _read(values: np.ndarray, keep: float, start: float = 0.0) -> np.ndarray:
     return np.array(states)
 
 
+def _late(values: np.ndarray, keep: float) -> np.ndarray:
+    return np.concatenate([[0.0], _read(values, keep)[:-1]])
+
+
 TWO_WAYS = Exercise(
     id="24.1",
     module=__name__,
@@ -98,6 +102,21 @@ TWO_WAYS = Exercise(
             "The two columns changed places: forward comes first.",
             lambda x, keep: np.stack([_read(x[::-1], keep)[::-1], _read(x, keep)], axis=1),
         ),
+        Mistake(
+            "state before the step",
+            "The states are one step late: row t is the state after slice t, and the first already knows one slice.",
+            lambda x, keep: np.stack([_late(x, keep), _late(x[::-1], keep)[::-1]], axis=1),
+        ),
+        Mistake(
+            "goes on from the other end",
+            "The backward reading begins with what the forward one left behind: set the state to 0 again.",
+            lambda x, keep: np.stack([_read(x, keep), _read(x[::-1], keep, _read(x, keep)[-1])[::-1]], axis=1),
+        ),
+        Mistake(
+            "new number not weighed",
+            "The new number comes in whole: it is weighed by `1 - keep`, or the states grow.",
+            lambda x, keep: np.stack([_read(x, keep), _read(x[::-1], keep)[::-1]], axis=1) / (1 - keep),
+        ),
     ),
 )
 check_two_ways = TWO_WAYS.check
@@ -135,7 +154,7 @@ def my_conv_lstm_step(
 
 def _conv_lstm_cases(rng: np.random.Generator) -> Iterator[Case]:
     spread = np.zeros((4, 1, 3, 3))
-    spread[2, 0] = [[0, 0, 0], [2, 0, 1], [0, 0, 0]]
+    spread[2, 0] = [[0, 3, 0], [2, 0, 1], [0, 0, 0]]
     h = np.array([[[0.0, 0.5, 0.0]]])
     yield case(np.zeros((4, 1, 3)), h, np.array([[[1.0, 0.0, -1.0]]]), spread)
     for k in (1, 2, 2, 3):
@@ -151,6 +170,7 @@ def _conv_lstm(
     height, width = h.shape[1:]
     padded = np.pad(h, ((0, 0), (1, 1), (1, 1)), mode=how.get("pad", "constant"))
     kernels = remember[:, :, ::-1, ::-1] if how.get("flip") else remember
+    kernels = kernels.swapaxes(2, 3) if how.get("turn") else kernels
     places = [(1, 1)] if how.get("centre") else [(i, j) for i in range(3) for j in range(3)]
     a = seen + sum(
         np.einsum("ok,khw->ohw", kernels[:, :, i, j], padded[:, i : i + height, j : j + width]) for i, j in places
@@ -160,7 +180,8 @@ def _conv_lstm(
     parts = dict(zip(how.get("order", "ifgo"), np.split(a, 4), strict=True))
     i, f, o, soft = (1 / (1 + np.exp(-parts[name])) for name in "ifog")
     new = f * c + i * (soft if how.get("soft") else np.tanh(parts["g"]))
-    return o * (new if how.get("bare") else np.tanh(new)), new
+    results = o * (new if how.get("bare") else np.tanh(new)), new
+    return results[::-1] if how.get("swap") else results
 
 
 CONV_LSTM = Exercise(
@@ -224,6 +245,16 @@ CONV_LSTM = Exercise(
             "tanh of the cell forgotten",
             "The cell looks right, the state does not: the cell goes through a tanh before the output gate.",
             partial(_conv_lstm, bare=True),
+        ),
+        Mistake(
+            "kernel transposed",
+            "Rows and columns of the kernels changed places: `remember[:, :, i, j]` is row i, column j.",
+            partial(_conv_lstm, turn=True),
+        ),
+        Mistake(
+            "results swapped",
+            "The two results changed places: the new h comes first, then the new c.",
+            partial(_conv_lstm, swap=True),
         ),
     ),
 )
@@ -406,6 +437,13 @@ ROUGHNESS = Exercise(
             ),
         ),
         Mistake(
+            "along y",
+            "It looks as if the neighbours were taken along the middle axis: z is the first.",
+            lambda labels: _share_alone(
+                labels, (labels[:, 1:-1] != labels[:, :-2]) & (labels[:, 1:-1] != labels[:, 2:])
+            ),
+        ),
+        Mistake(
             "wraps around",
             "It looks as if the first and the last slice were neighbours, as with `np.roll`: they never count.",
             _around,
@@ -457,6 +495,7 @@ def my_attention_pool(features: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def _pool_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case(np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([0.0, np.log(3.0)]))
     yield case(np.array([[1.0], [2.0]]), np.array([1000.0, 1000.0]))
+    yield case(np.array([[1.0], [2.0], [4.0]]), np.array([1000.0, 999.0, -2000.0]))
     for _ in range(5):
         steps, count = rng.integers(2, 6, 2)
         yield case(rng.normal(size=(steps, count)), 2 * rng.normal(size=steps))
@@ -495,6 +534,11 @@ ATTENTION = Exercise(
             "The weights are not numbers where the scores are large: exp(1000) overflows. Subtract the largest score "
             "first.",
             lambda features, scores: _plain_softmax(scores) @ features,
+        ),
+        Mistake(
+            "large scores cut off",
+            "It looks as if large scores were cut off: then they all count alike. Subtract the largest score instead.",
+            lambda features, scores: _plain_softmax(np.minimum(scores, 50)) @ features,
         ),
         Mistake(
             "not divided by the sum",

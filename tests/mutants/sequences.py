@@ -55,6 +55,36 @@ def backward_first(x, keep):
     return np.column_stack([running(x[::-1], keep)[::-1], running(x, keep)])
 
 
+@wrong("24.1", "state before the step")
+def appended_too_early(x, keep):
+    def read(values):
+        h, out = 0.0, []
+        for value in values:
+            out.append(h)
+            h = keep * h + (1 - keep) * value
+        return np.array(out)
+
+    return np.column_stack([read(x), read(x[::-1])[::-1]])
+
+
+@wrong("24.1", "goes on from the other end")
+def state_kept(x, keep):
+    forward = running(x, keep)
+    return np.column_stack([forward, running(x[::-1], keep, forward[-1])[::-1]])
+
+
+@wrong("24.1", "new number not weighed")
+def adds_up(x, keep):
+    def read(values):
+        h, out = 0.0, []
+        for value in values:
+            h = keep * h + value
+            out.append(h)
+        return np.array(out)
+
+    return np.column_stack([read(x), read(x[::-1])[::-1]])
+
+
 @wrong("24.1", says="count rows and columns")
 def rows(x, keep):
     return np.stack([running(x, keep), running(x[::-1], keep)[::-1]])
@@ -129,6 +159,17 @@ def bare_cell(seen, h, c, remember):
     i, f, g, o = gates(seen + heard(h, remember))
     new = sigma(f) * c + sigma(i) * np.tanh(g)
     return sigma(o) * new, new
+
+
+@wrong("24.2", "kernel transposed")
+def columns_first(seen, h, c, remember):
+    return lstm(seen + heard(h, np.swapaxes(remember, 2, 3)), c)
+
+
+@wrong("24.2", "results swapped")
+def cell_first(seen, h, c, remember):
+    new_h, new_c = lstm(seen + heard(h, remember), c)
+    return new_c, new_h
 
 
 @wrong("24.2", says="changed its input")
@@ -218,6 +259,12 @@ def last_axis(labels):
     return over_labelled((before & after).sum(), labels)
 
 
+@wrong("24.4", "along y")
+def row_by_row(labels):
+    before, after = compared(np.moveaxis(labels, 1, 0))
+    return over_labelled((before & after).sum(), labels)
+
+
 @wrong("24.4", "wraps around")
 def ring(labels):
     before, after = compared(np.concatenate([labels[-1:], labels, labels[:1]]))
@@ -261,6 +308,18 @@ def nan_of_nothing(labels):
 def straight_softmax(features, scores):
     weights = np.exp(scores) / np.exp(scores).sum()
     return weights @ features
+
+
+@wrong("24.5", "overflows")
+def mean_subtracted(features, scores):
+    weights = np.exp(scores - scores.mean())
+    return weights / weights.sum() @ features
+
+
+@wrong("24.5", "large scores cut off")
+def clipped(features, scores):
+    weights = np.exp(np.minimum(scores, 50))
+    return weights / weights.sum() @ features
 
 
 @wrong("24.5", "not divided by the sum")
