@@ -88,6 +88,11 @@ MASK = Exercise(
             "its logit.",
             lambda logits, threshold=0.5: np.exp(logits) / np.exp(logits).sum() > threshold,
         ),
+        Mistake(
+            "1 minus the threshold",
+            "It looks as if the probability was compared with 1 - threshold: compare with the threshold itself.",
+            lambda logits, threshold=0.5: _probability(logits) > 1 - threshold,
+        ),
     ),
 )
 check_mask = MASK.check
@@ -141,7 +146,7 @@ DICE = Exercise(
         "`prediction & truth` is where both are True; `.sum()` counts.",
         (
             "Twice the overlap over the sum of both sizes. What is the sum when both masks are empty, and what "
-            "should the answer be?"
+            "should the answer be? Add no small number: treat two empty masks on their own."
         ),
     ),
     why=(
@@ -171,6 +176,15 @@ DICE = Exercise(
             ),
         ),
         Mistake(
+            "sum of masks",
+            "`+` of two bool masks is `or`, so the overlap was counted once. Count each mask, then add the numbers.",
+            lambda prediction, truth: (
+                float(2 * (prediction & truth).sum() / (prediction | truth).sum())
+                if (prediction | truth).any()
+                else 1.0
+            ),
+        ),
+        Mistake(
             "factor 2 forgotten",
             "Equal masks score 0.5: the overlap is counted twice.",
             lambda prediction, truth: _dice(prediction, truth, double=1),
@@ -186,6 +200,12 @@ DICE = Exercise(
             "It looks as if 1 was added to numerator and denominator: that falsifies small structures. Treat empty "
             "masks on their own.",
             lambda prediction, truth: _dice(prediction, truth, eps=1.0),
+        ),
+        Mistake(
+            "small epsilon",
+            "It looks as if a small number was added to numerator and denominator: one empty mask then scores above 0. "
+            "Treat two empty masks on their own.",
+            lambda prediction, truth: _dice(prediction, truth, eps=1e-6),
         ),
         Mistake(
             "epsilon below only",
@@ -393,6 +413,8 @@ def _soft_dice(p: torch.Tensor, t: torch.Tensor, **how: Any) -> torch.Tensor:
     if how.get("absent_too"):
         return 1 - dice.mean()
     score = dice[present].sum() / present.sum().clamp(min=1)
+    if how.get("all_share"):
+        return (1 - dice[present]).sum() / len(present)
     return score if how.get("score") else present.any().double() - score
 
 
@@ -440,6 +462,18 @@ SOFT_DICE_LOSS = Exercise(
             "absent classes counted",
             "A class that no pixel has was counted, with a Dice of 0 that nothing can mend: leave it out.",
             lambda probabilities, truth: _soft_dice(probabilities, truth, absent_too=True),
+        ),
+        Mistake(
+            "divided by all classes",
+            "It looks as if the sum was divided by the number of all foreground classes: divide by the number of those "
+            "that occur.",
+            lambda probabilities, truth: _soft_dice(probabilities, truth, all_share=True),
+        ),
+        Mistake(
+            "plain number",
+            "With no foreground a plain number comes back, and `loss.backward()` needs a tensor there too: sum over "
+            "the classes that are left, and divide by their number or by 1.",
+            lambda probabilities, truth: my_soft_dice_loss(probabilities, truth) if (truth[:, 1:] > 0).any() else 0.0,
         ),
         Mistake(
             "score, not loss",
@@ -605,13 +639,26 @@ def my_patient_split(patients: list[str], test_share: float, seed: int) -> tuple
     return training, test
 
 
-def _split_thrice(function: Callable[..., Any], patients: list[str], test_share: float, seed: int) -> Any:
-    """The split, the same again, and with another seed."""
-    again, other = list(patients), list(patients)
+class _Salted(str):
+    """The same text with another hash, as it has in another run of Python."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return hash(("another run", str(self)))
+
+
+def _split_four_times(function: Callable[..., Any], patients: list[str], test_share: float, seed: int) -> Any:
+    """The split, the same again, with another seed, and as in another run of Python."""
+    again, other, later = list(patients), list(patients), [_Salted(name) for name in patients]
     first = function(patients, test_share, seed)
     if first is None or first is Ellipsis:
         return first
-    return first, function(again, test_share, seed), function(other, test_share, seed + 1)
+    second, third = function(again, test_share, seed), function(other, test_share, seed + 1)
+    try:
+        return first, second, third, function(later, test_share, seed)
+    except Exception:  # where the answer itself made plain text of a name, it may not find it under the other hash
+        return first, second, third, None
 
 
 def _split_cases(rng: np.random.Generator) -> Iterator[Case]:
@@ -624,16 +671,25 @@ def _split_cases(rng: np.random.Generator) -> Iterator[Case]:
 
 
 def _judge_split(got: Any, expected: Any, patients: list[str], test_share: float, seed: int) -> Problem | None:
-    first, again, other = got
+    first, again, other, later = got
     problem = _split_form(first, len(patients)) or _split_content(first, patients, test_share)
     if problem:
         return problem
-    same = [sorted(map(int, part)) for part in first] == [sorted(map(int, part)) for part in again]
-    if not same:
+    if _slices_of(first) != _slices_of(again):
         return Problem(VALUES, "the same split for the same seed", "two different ones", mistake="not reproducible")
-    if len(set(patients)) >= 20 and sorted(map(int, first[1])) == sorted(map(int, other[1])):
+    if len(set(patients)) < 20:  # chance alone may give few patients the same split, or another
+        return None
+    if _slices_of(first)[1] == _slices_of(other)[1]:
         return Problem(VALUES, "another split for another seed", "the same one", mistake="seed ignored")
+    whole = not (_split_form(later, len(patients)) or _split_content(later, patients, test_share))
+    if whole and _slices_of(first) != _slices_of(later):
+        return Problem(VALUES, "the same split in another run of Python", "another one", mistake="bare set")
     return None
+
+
+def _slices_of(split: Any) -> list[list[int]]:
+    """The numbers of both parts, each in order."""
+    return [sorted(map(int, part)) for part in split]
 
 
 def _split_form(split: Any, count: int) -> Problem | None:
@@ -697,7 +753,7 @@ PATIENT_SPLIT = Exercise(
         "order that changes from run to run for text, so it is sorted before it is shuffled."
     ),
     cases=_split_cases,
-    run=_split_thrice,
+    run=_split_four_times,
     judge=_judge_split,
     mistakes=(
         Mistake(
@@ -724,6 +780,11 @@ PATIENT_SPLIT = Exercise(
         ),
         Mistake(
             "seed ignored", "Another seed gave the same split: draw the patients with `np.random.default_rng(seed)`."
+        ),
+        Mistake(
+            "bare set",
+            "The split depends on the order of a set, which changes from run to run for text: sort the names before "
+            "you shuffle them.",
         ),
         Mistake("names instead of numbers", "Those are the names of the patients: return the numbers of their slices."),
     ),

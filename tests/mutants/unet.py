@@ -40,6 +40,11 @@ def over_all_pixels(logits, threshold=0.5):
     return e / e.sum() > threshold
 
 
+@wrong("30.1", "1 minus the threshold")
+def of_the_background(logits, threshold=0.5):
+    return sigmoid(logits) > 1 - threshold
+
+
 @wrong("30.1", says="A mask is asked for")
 def zeros_and_ones(logits, threshold=0.5):
     return (sigmoid(logits) > threshold).astype(np.uint8)
@@ -64,6 +69,17 @@ def empty_is_zero(prediction, truth):
 def jaccard(prediction, truth):
     union = np.logical_or(prediction, truth).sum()
     return np.logical_and(prediction, truth).sum() / union if union else 1.0
+
+
+@wrong("30.2", "sum of masks")
+def masks_added(prediction, truth):
+    total = (prediction + truth).sum()
+    return 2 * (prediction * truth).sum() / total if total else 1.0
+
+
+@wrong("30.2", "small epsilon")
+def epsilon_in_both(prediction, truth):
+    return (2 * (prediction * truth).sum() + 1e-6) / (prediction.sum() + truth.sum() + 1e-6)
 
 
 @wrong("30.2", "factor 2 forgotten")
@@ -197,6 +213,26 @@ def image_by_image(probabilities, truth):
 @wrong("30.4", "absent classes counted")
 def all_foreground(probabilities, truth):
     return 1 - dice_of_classes(probabilities, truth)[1:].mean()
+
+
+@wrong("30.4", "divided by all classes")
+def mean_over_all(probabilities, truth):
+    present = [k for k in range(1, truth.shape[1]) if truth[:, k].any()]
+    lost = [1 - dice_of_classes(probabilities, truth)[k] for k in present]
+    return sum(lost, 0 * probabilities.sum()) / (truth.shape[1] - 1)
+
+
+@wrong("30.4", "plain number")
+def zero_without_foreground(probabilities, truth):
+    present = [k for k in range(1, truth.shape[1]) if truth[:, k].any()]
+    if not present:
+        return 0.0
+    return sum(1 - dice_of_classes(probabilities, truth)[k] for k in present) / len(present)
+
+
+@wrong("30.4", "plain number")
+def whole_zero_without_foreground(probabilities, truth):
+    return 1 - present_dice(probabilities, truth) if truth[:, 1:].any() else 0
 
 
 def present_dice(p, t):
@@ -354,6 +390,14 @@ class Forgetful:
 @wrong("30.6", "seed ignored")
 def always_the_same(patients, test_share, seed):
     test = chosen(patients, test_share, 0)
+    return [i for i, p in enumerate(patients) if p not in test], [i for i, p in enumerate(patients) if p in test]
+
+
+@wrong("30.6", "bare set")
+def unsorted(patients, test_share, seed):
+    names = list(set(patients))
+    random.Random(seed).shuffle(names)
+    test = names[: round(test_share * len(names))]
     return [i for i, p in enumerate(patients) if p not in test], [i for i, p in enumerate(patients) if p in test]
 
 

@@ -60,6 +60,14 @@ def sums_strides(kernels, strides, spacing_mm):
     return field * np.array(spacing_mm)
 
 
+@wrong("31.1", "from the wrong end")
+def backward_run_forward(kernels, strides, spacing_mm):
+    field = np.ones(3)
+    for kernel, stride in zip(kernels, strides, strict=True):
+        field = field * np.array(stride) + (np.array(kernel) - np.array(stride))
+    return field * np.array(spacing_mm)
+
+
 @wrong("31.1", says="count rows and columns")
 def first_axis_only(kernels, strides, spacing_mm):
     return fields(kernels, strides)[0][:1] * spacing_mm[0]
@@ -174,6 +182,17 @@ def whole_size_divided(size, patch, overlap):
     return spread(size, patch, -(-size // stride(patch, overlap)) + 1)
 
 
+@wrong("31.3", "step rounded")
+def nearest_step(size, patch, overlap):
+    step = max(1, round(patch * (1 - overlap)))
+    return spread(size, patch, -((patch - size) // step) + 1)
+
+
+@wrong("31.3", "starts cut off")
+def truncated(size, patch, overlap):
+    return np.linspace(0, size - patch, -((patch - size) // stride(patch, overlap)) + 1).astype(int)
+
+
 @wrong("31.3", says="Whole numbers are asked for")
 def not_rounded(size, patch, overlap):
     return np.linspace(0, size - patch, -((patch - size) // stride(patch, overlap)) + 1)
@@ -197,12 +216,12 @@ def places(corners, shape):
         yield (slice(None), *(slice(int(a), int(a) + n) for a, n in zip(corner, shape, strict=True)))
 
 
-def blend(pieces, corners, size, weight, divide=True):
+def blend(pieces, corners, size, weight, divide=True, eps=0.0):
     top, bottom = np.zeros((pieces.shape[1], *size)), np.zeros((1, *size))
     for piece, where in zip(pieces, places(corners, pieces.shape[2:]), strict=True):
         top[where] += weight * piece
         bottom[where] += weight
-    return top / bottom if divide else top
+    return top / (bottom + eps) if divide else top
 
 
 @wrong("31.4", "not divided")
@@ -246,6 +265,16 @@ def quarter(pieces, corners, size):
     return blend(pieces, corners, size, box(pieces.shape[2:], width=4.0))
 
 
+@wrong("31.4", "small number added")
+def afraid_of_zero(pieces, corners, size):
+    return blend(pieces, corners, size, box(pieces.shape[2:]), eps=1e-8)
+
+
+@wrong("31.4", "larger small number added")
+def more_afraid_of_zero(pieces, corners, size):
+    return blend(pieces, corners, size, box(pieces.shape[2:]), eps=1e-6)
+
+
 @wrong("31.4", says="changed its input")
 def weighted_in_place(pieces, corners, size):
     weight = box(pieces.shape[2:])
@@ -276,6 +305,27 @@ def majority(logits):
 @wrong("31.5", "mean of the logits")
 def loudest(logits):
     return softmax(logits.mean(0, keepdims=True))[0].argmax(0)
+
+
+@wrong("31.5", "not divided by the sum")
+def only_exp(logits):
+    shifted = np.exp(logits)
+    return np.argmax(np.mean(shifted, axis=0), axis=0)
+
+
+@wrong("31.5", "not divided by the sum")
+def only_safe_exp(logits):
+    return np.exp(logits - logits.max()).mean(0).argmax(0)
+
+
+@wrong("31.5", "largest taken off, not divided")
+def half_a_softmax(logits):
+    return np.exp(logits - logits.max(axis=1, keepdims=True)).mean(axis=0).argmax(axis=0)
+
+
+@wrong("31.5", "smallest class")
+def least_likely(logits):
+    return softmax(logits).mean(0).argmin(0)
 
 
 @wrong("31.5", "softmax over the networks")
