@@ -11,7 +11,7 @@ import torch
 from torch.testing import assert_close
 
 from medlab import gpu
-from medlab.gpu import Resident, normalise
+from medlab.gpu import Prefetch, Resident, normalise
 from medlab.gpu.places import Places
 
 CPU = torch.device("cpu")
@@ -133,9 +133,10 @@ def test_normalise_refuses_axes_in_another_order(shape):
 
 
 @pytest.mark.parametrize("context", [-1, 0.5])
-def test_a_context_that_is_no_number_of_slices_is_refused(context):
+@pytest.mark.parametrize("dealer", [Resident, Prefetch])
+def test_a_context_that_is_no_number_of_slices_is_refused(dealer, context):
     with pytest.raises(ValueError, match=rf"context must be a whole number of slices from 0, got {context}"):
-        Resident(made(), context=context)
+        dealer(made(), context=context)
 
 
 def test_an_array_is_no_image():

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from medlab.gpu.device import advice_without_memory
-from medlab.gpu.packing import Z_STEPS, Augmentation, Packed, SegmentationCase, fresh_generator, unpacked
+from medlab.gpu.packing import Z_STEPS, Augmentation, Packed, SegmentationCase, fresh_generator, neighbours, unpacked
 from medlab.gpu.places import Places
 
 __all__ = ["Prefetch"]
@@ -100,7 +100,7 @@ class Prefetch:
             raise ValueError(f"workers must be at least 0, got {workers}")
         self.packed = cases if isinstance(cases, Packed) else Packed(cases, memory=memory)
         self.device, self.dims, self.augment = torch.device(device), dims, augment
-        self.context = context if dims == 2 else 0
+        self.context = neighbours(context, dims)
         self.names, self.classes = self.packed.names, self.packed.classes
         self.places = Places(self.packed, dims=dims, patch=patch, multiple=multiple, foreground=foreground, device=CPU)
         self.generator = fresh_generator(CPU)
