@@ -58,6 +58,14 @@ def _field(kernels: Any, strides: Any, spacing_mm: Any, **how: Any) -> np.ndarra
     return field * (scale[::-1] if how.get("turned") else scale)
 
 
+def _field_from_the_output(kernels: Any, strides: Any, spacing_mm: Any) -> np.ndarray:
+    """The recursion that goes from the output to the input, run from the input to the output."""
+    field = np.ones(3)
+    for kernel, stride in zip(kernels, strides, strict=True):
+        field = (field - 1) * np.array(stride) + np.array(kernel)
+    return field * np.array(spacing_mm)
+
+
 RECEPTIVE_FIELD = Exercise(
     id="31.1",
     module=__name__,
@@ -110,6 +118,12 @@ RECEPTIVE_FIELD = Exercise(
             "strides added",
             "It looks as if strides were added up. Two strides of 2, one after the other, make a step of 4.",
             partial(_field, added=True),
+        ),
+        Mistake(
+            "from the wrong end",
+            "The formula that multiplies the field by every stride begins at the last layer. From the first layer on, "
+            "the step grows instead.",
+            _field_from_the_output,
         ),
     ),
 )
@@ -241,8 +255,16 @@ def _step(patch: int, overlap: float) -> int:
     return max(1, int(np.floor(patch * (1 - overlap))))
 
 
+def _count(size: int, patch: int, step: int) -> int:
+    return int(np.ceil((size - patch) / step)) + 1
+
+
+def _exact(size: int, patch: int, count: int) -> np.ndarray:
+    return np.linspace(0, size - patch, count)
+
+
 def _even(size: int, patch: int, count: int) -> np.ndarray:
-    return np.round(np.linspace(0, size - patch, count)).astype(int)
+    return np.round(_exact(size, patch, count)).astype(int)
 
 
 WINDOW_STARTS = Exercise(
@@ -284,6 +306,18 @@ WINDOW_STARTS = Exercise(
             "fence posts",
             "One window is missing: n steps lead past n + 1 windows.",
             lambda size, patch, overlap: _even(size, patch, int(np.ceil((size - patch) / _step(patch, overlap)))),
+        ),
+        Mistake(
+            "step rounded",
+            "The step was rounded to the nearest whole number: it may be `floor(patch * (1 - overlap))` at most.",
+            lambda size, patch, overlap: _even(
+                size, patch, _count(size, patch, max(1, int(np.round(patch * (1 - overlap)))))
+            ),
+        ),
+        Mistake(
+            "starts cut off",
+            "The starts were cut off, not rounded: `astype(int)` makes 2 of 2.9. Use `np.round` first.",
+            lambda size, patch, overlap: _exact(size, patch, _count(size, patch, _step(patch, overlap))).astype(int),
         ),
         Mistake(
             "rounded down",
@@ -373,7 +407,7 @@ def _stitched(pieces: np.ndarray, corners: np.ndarray, size: tuple, **how: Any) 
             continue
         total[:, z, y, x] += piece * weight
         weights[z, y, x] += 1 if how.get("counted") else weight
-    return total if how.get("not_divided") else total / weights
+    return total if how.get("not_divided") else total / (weights + how.get("added", 0))
 
 
 STITCH = Exercise(
@@ -429,6 +463,18 @@ STITCH = Exercise(
             "bell too wide",
             "The bell has another width: its standard deviation is an eighth of the window, n / 8.",
             partial(_stitched, width=4),
+        ),
+        Mistake(
+            "small number added",
+            "A small number was added to the sum of the weights. In a corner the weights are as small, so it changes "
+            "the answer. Every voxel lies in a window: nothing is divided by 0.",
+            partial(_stitched, added=1e-8),
+        ),
+        Mistake(
+            "millionth added",
+            "About a millionth was added to the sum of the weights. In a corner they are hardly larger, so the answer "
+            "there is too small. Every voxel lies in a window: nothing is divided by 0.",
+            partial(_stitched, added=1e-6),
         ),
     ),
 )
@@ -509,6 +555,23 @@ ENSEMBLE = Exercise(
             "mean of the logits",
             "It looks as if logits were averaged: the network with the largest numbers decides. Softmax comes first.",
             lambda logits: logits.mean(0).argmax(0),
+        ),
+        Mistake(
+            "not divided by the sum",
+            "It looks as if `np.exp` was not divided by its sum over the classes: then the classes of a network do not "
+            "sum to 1, and the network with the largest numbers decides.",
+            lambda logits: np.exp(logits).mean(0).argmax(0),
+        ),
+        Mistake(
+            "largest taken off, not divided",
+            "It looks as if the largest logit was taken off before `np.exp`, but nothing was divided by the sum over "
+            "the classes: then they do not sum to 1, and networks do not count the same.",
+            lambda logits: np.exp(logits - logits.max(1, keepdims=True)).mean(0).argmax(0),
+        ),
+        Mistake(
+            "smallest class",
+            "Those are the classes with the smallest mean probability: take `argmax`.",
+            lambda logits: _softmax(logits).mean(0).argmin(0),
         ),
         Mistake(
             "softmax over the networks",

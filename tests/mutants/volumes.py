@@ -270,7 +270,7 @@ def afraid_of_zero(pieces, corners, size):
     return blend(pieces, corners, size, box(pieces.shape[2:]), eps=1e-8)
 
 
-@wrong("31.4", "larger small number added")
+@wrong("31.4", "millionth added")
 def more_afraid_of_zero(pieces, corners, size):
     return blend(pieces, corners, size, box(pieces.shape[2:]), eps=1e-6)
 
