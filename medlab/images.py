@@ -184,7 +184,7 @@ def from_array(values: np.ndarray, spacing_mm: Sequence[float] | None = None, *,
     lossless = {np.dtype(bool): np.uint8, np.dtype(np.float16): np.float32}.get(values.dtype, values.dtype)
     made = sitk.GetImageFromArray(np.ascontiguousarray(values, dtype=lossless), isVector=channels)
     if spacing_mm is not None:
-        made.SetSpacing(_positive(spacing_mm, made.GetDimension())[::-1])
+        made.SetSpacing(checked_spacing(spacing_mm, made.GetDimension())[::-1])
     return made
 
 
@@ -321,7 +321,11 @@ def resample(
     _require_image(image, "resample")
     if (spacing_mm is None) == (like is None):
         raise ValueError("resample needs one of spacing_mm and like, and not both")
-    target = grid(like) if like is not None else _regrid(grid(image), _positive(spacing_mm, image.GetDimension())[::-1])
+    target = (
+        grid(like)
+        if like is not None
+        else _regrid(grid(image), checked_spacing(spacing_mm, image.GetDimension())[::-1])
+    )
     if len(target.size) != image.GetDimension():
         raise ValueError(f"the image has {image.GetDimension()} dimensions and the grid wanted has {len(target.size)}")
     if not labels:
@@ -385,7 +389,8 @@ def _require_3d(image: sitk.Image, what: str) -> None:
         raise ValueError(f"{what} needs a 3D image, got {image.GetDimension()} dimensions")
 
 
-def _positive(values: Sequence[float] | None, n: int) -> tuple[float, ...]:
+def checked_spacing(values: Sequence[float] | None, n: int) -> tuple[float, ...]:
+    """The spacing as `n` numbers in array order; raises ValueError unless each is above 0 and finite."""
     numbers: tuple[Any, ...] = ()
     with contextlib.suppress(TypeError, ValueError):
         numbers = tuple(float(value) for value in (() if values is None else values))

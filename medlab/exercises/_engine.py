@@ -346,26 +346,22 @@ def _show_input(exercise: Exercise, each: Case) -> str:
 
 def _recognise(exercise: Exercise, worst: Trial, trials: list[Trial]) -> str | None:
     """The mistake whose result is the learner's on the reported case, and on half of all that fail in the same way."""
+    stage = worst.problem and worst.problem.stage
+    same_way = [trial.problem is not None and trial.problem.stage == stage for trial in trials]
     best, most = None, 0
     for mistake in exercise.mistakes:
         if mistake.wrong is None or not _agrees(exercise, mistake, worst):
             continue
         agrees = [_agrees(exercise, mistake, trial) for trial in trials]
-        explained = [agreed for agreed, trial in zip(agrees, trials, strict=True) if _alike(trial, worst)]
         score = sum(agrees)
-        if 2 * sum(explained) < len(explained):
+        explained = sum(a and b for a, b in zip(agrees, same_way, strict=True))
+        if 2 * explained < sum(same_way):
             continue  # a coincidence
         if worst.error and score < len(trials):
             continue  # that both raise the same type of error says little
         if score > most:
             best, most = mistake.name, score
     return best
-
-
-def _alike(trial: Trial, worst: Trial) -> bool:
-    """Whether both fail, and in the same way."""
-    stages = {each.problem.stage for each in (trial, worst) if each.problem}
-    return trial.problem is not None and len(stages) == 1
 
 
 def _agrees(exercise: Exercise, mistake: Mistake, trial: Trial) -> bool:

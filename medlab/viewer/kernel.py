@@ -12,6 +12,7 @@ import anywidget
 import numpy as np
 import traitlets as t
 
+from medlab import images
 from medlab.viewer.bundle import bundle
 from medlab.viewer.page import page
 
@@ -103,7 +104,7 @@ class KernelEditor(anywidget.AnyWidget):
         row, column = cursor if cursor is not None else (n // 2 for n in self.picture.shape)
         if not (0 <= row < self.picture.shape[0] and 0 <= column < self.picture.shape[1]):
             raise ValueError(f"cursor must lie in a picture of {self.picture.shape}, got {(row, column)}")
-        spacing = _checked_spacing(spacing_mm)
+        spacing = images.checked_spacing(spacing_mm, 2)
         if len(letters) != 4:
             raise ValueError(f"letters must be four, at the left, right, top and bottom edge, got {letters!r}")
         low, high = min(0.0, float(self.picture.min())), float(self.picture.max())
@@ -157,13 +158,6 @@ def _checked_picture(picture: np.ndarray) -> np.ndarray:
     if picture.dtype.kind not in "biuf" or not np.isfinite(picture).all():
         raise ValueError(f"picture must hold finite real numbers, got {picture.dtype} with others")
     return picture.astype(np.float32)
-
-
-def _checked_spacing(spacing_mm: Sequence[float]) -> np.ndarray:
-    spacing = np.asarray(spacing_mm, float)
-    if spacing.shape != (2,) or not (np.isfinite(spacing) & (spacing > 0)).all():
-        raise ValueError(f"spacing_mm must be 2 positive numbers in (y, x) order, got {spacing_mm!r}")
-    return spacing
 
 
 def _weights_of(kernel: str | np.ndarray) -> tuple[list[float], float]:
